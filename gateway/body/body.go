@@ -1,0 +1,31 @@
+// Package body turns the bytes of a request body into the value that handlers
+// see as `data` and that declared handshakes and verification read fields of.
+// Every kind of body becomes JSON or text, so that nothing behind this package
+// knows about Content-Types. It is pure; verify, script and ingest use it.
+package body
+
+// Kind says what a body became.
+type Kind uint8
+
+const (
+	// None: the body is empty or does not parse; `data` is undefined.
+	None Kind = iota
+	// JSON: Parsed.JSON is the value.
+	JSON
+	// Text: Parsed.Text is the value, a string.
+	Text
+)
+
+// Parsed is a body parsed by its Content-Type.
+type Parsed struct {
+	Kind Kind
+	// JSON is one valid JSON value without surrounding space. For a JSON body it is a sub-slice of
+	// the raw body, beginning at Offset; for a form an object made from it.
+	JSON []byte
+	// Raw reports that JSON is a sub-slice of the raw body.
+	Raw    bool
+	Offset int
+	Text   string
+	// Note says why a body with content has Kind None, or what was repaired; "" otherwise.
+	Note string
+}

@@ -1,0 +1,180 @@
+// Package store keeps what the gateway has accepted: requests, their events,
+// deliveries and attempts, integration state, and the subscriptions made at
+// run time. It is an interface with a conformance suite (storetest); what is
+// underneath differs: store/sqlite is the embedded default, store/memory
+// serves fixtures.
+//
+// Only app opens a store. ingest appends, deliver claims and settles (through
+// narrower interfaces of its own), console and cli read.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"switchhook/gateway/hook"
+)
+
+// Errors a store returns, wrapped; compare with errors.Is.
+var (
+	// ErrNotFound: there is nothing by that id.
+	ErrNotFound = errors.New("not found")
+	// ErrFull: the disk is full. Nothing was written; the same call may
+	// succeed once there is space.
+	ErrFull = errors.New("no space left on the disk")
+	// ErrBroken: a write or sync failed in a way after which the state of the file
+	// is unknown. Every later write returns it until the process restarts.
+	ErrBroken = errors.New("store is broken, restart to recover")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("store is closed")
+	// ErrConflict: the value is already set and may not be replaced.
+	ErrConflict = errors.New("already set")
+)
+
+// Store keeps everything durably. All methods may be called from any
+// goroutine. A method that writes returns only after what it wrote is durable
+// (fsynced), many callers sharing one sync; when it returns an error nothing
+// of that call is visible, now or after a restart, except that after
+// ErrBroken this is unknown until a restart.
+type Store interface {
+	// Append commits a request with its events and deliveries in one
+	// transaction. It sets Delivery.ID, sets Event.Duplicate where the
+	// event's Key was seen for the same workspace, integration and webhook within the dedupe window
+	// (deliveries of duplicates are removed from rec.Deliveries and not stored),
+	// and sets Delivery.State (Pending, or Waiting behind an earlier one of an
+	// ordered subscription). Pending deliveries that are due at once are
+	// returned leased to the caller: Claim does not return them until they are
+	// settled, released, or the process restarts.
+	Append(ctx context.Context, rec *hook.Record) error
+
+	// Claim leases at most limit deliveries of a subscription that are pending,
+	// due at now and not leased, earliest due first. A lease ends with Settle,
+	// Release or a restart. The cost does not grow with the backlog.
+	Claim(ctx context.Context, subscription string, now time.Time, limit int) ([]*hook.Delivery, error)
+	// Release ends leases without an attempt; the deliveries stay as they were.
+	Release(deliveryIDs ...string)
+	// Settle records attempts and moves their deliveries. When an ordered
+	// delivery is settled as Done or Dead, the next one of its selector
+	// becomes Pending, due at the attempt's end.
+	Settle(ctx context.Context, settlements ...hook.Settlement) error
+	// NextDue calls yield for every subscription that has pending deliveries
+	// not leased, with the time of its earliest. Used at start, and
+	// after a lease-free wake-up.
+	NextDue(ctx context.Context, yield func(subscription string, due time.Time) bool) error
+	// NextDueOf returns when the earliest unleased pending delivery of a subscription is
+	// due; ok is false where there is none.
+	NextDueOf(ctx context.Context, subscription string) (due time.Time, ok bool, err error)
+
+	Reader
+	Replayer
+
+	// State returns what integration (workspace/name) remembers; nil map for nothing.
+	State(ctx context.Context, integration string) (map[string]string, error)
+	// Remember sets one value of an integration's state. Unless replace, a
+	// value that is already set to something else is kept and ErrConflict returned.
+	Remember(ctx context.Context, integration, key, value string, replace bool) error
+
+	// PutSubscription creates or replaces a subscription made at run time.
+	PutSubscription(ctx context.Context, sub *hook.Subscription) error
+	// DeleteSubscription forgets one; its deliveries stay as they are, and those pending become dead.
+	DeleteSubscription(ctx context.Context, id string) error
+	// Subscriptions calls yield for every subscription made at run time, in order of id.
+	Subscriptions(ctx context.Context, yield func(*hook.Subscription) bool) error
+	// Disable marks a subscription (of either origin) as disabled with a reason
+	// ("receiver answered 410 Gone"); an empty reason enables it again.
+	Disable(ctx context.Context, id, reason string) error
+	// Disabled returns the disabled subscriptions with their reasons.
+	Disabled(ctx context.Context) (map[string]string, error)
+
+	// Sweep deletes at most limit of the oldest requests received before the
+	// given time, or as long as the store holds more than maxBytes (0: no bound), with their events and
+	// settled deliveries; requests with pending or waiting deliveries stay.
+	// It returns how many it deleted; 0 means there is nothing left to do.
+	Sweep(ctx context.Context, before time.Time, maxBytes int64, limit int) (int, error)
+	// Stats returns sizes and counts, cheaply.
+	Stats(ctx context.Context) (Stats, error)
+	// Err returns ErrFull or ErrBroken (wrapped, with the cause) while the
+	// store does not accept writes, else nil. Cheap: called for every request.
+	Err() error
+	// Close waits for writes under way, checkpoints and closes.
+	Close() error
+}
+
+// Reader answers questions about what is stored. Lists are newest first and
+// paged by cursor: an opaque string, "" for the first page and after the last.
+type Reader interface {
+	// Request returns the whole record: request, events, deliveries (without
+	// Event, see EventID) and attempts.
+	Request(ctx context.Context, id string) (*Stored, error)
+	// Requests lists summaries.
+	Requests(ctx context.Context, q RequestQuery) (page []RequestSummary, next string, err error)
+	// Delivery returns one delivery with its event.
+	Delivery(ctx context.Context, id string) (*hook.Delivery, []hook.Attempt, error)
+	// Deliveries lists deliveries, with their events but without payloads.
+	Deliveries(ctx context.Context, q DeliveryQuery) (page []*hook.Delivery, next string, err error)
+}
+
+// Stored is a record as it is read back.
+type Stored struct {
+	hook.Record
+	// Attempts of all deliveries, in order of time.
+	Attempts []hook.Attempt
+}
+
+// RequestQuery narrows a list of requests; zero fields do not.
+type RequestQuery struct {
+	Workspace, Integration, Webhook, Connector string
+	Outcome                                    hook.Outcome
+	// Text must occur in the request's body, id, path or in an event's selector.
+	Text          string
+	After, Before time.Time
+	Cursor        string
+	// Limit is 1 to 1000; 0 means 100.
+	Limit int
+}
+
+// RequestSummary is a line of a list of requests.
+type RequestSummary struct {
+	ID                                         string
+	Workspace, Integration, Webhook, Connector string
+	Method, Path                               string
+	Outcome                                    hook.Outcome
+	Status                                     int
+	ReceivedAt                                 time.Time
+	HandlerTime                                time.Duration
+	BodySize                                   int
+	Events, Deliveries, Dead                   int
+}
+
+// DeliveryQuery narrows a list of deliveries; zero fields do not.
+type DeliveryQuery struct {
+	Subscription string
+	// Selector is an exact selector or, with a trailing "**", a prefix.
+	Selector      string
+	State         hook.DeliveryState
+	RequestID     string
+	After, Before time.Time // of the request's arrival
+	Cursor        string
+	Limit         int
+}
+
+// Replayer makes settled deliveries pending again.
+type Replayer interface {
+	// Replay makes one delivery pending, due at now, its attempts counted anew.
+	// A delivery that is pending already is made due at now.
+	Replay(ctx context.Context, deliveryID string, now time.Time) (subscription string, err error)
+	// ReplayRecord adds the events and deliveries of a re-run of a stored
+	// request (which was Failed or Deferred, or is re-run on purpose) and
+	// replaces its outcome, failure, console and notes. Event ids must be new.
+	ReplayRecord(ctx context.Context, rec *hook.Record) error
+}
+
+// Stats are figures about the store.
+type Stats struct {
+	Requests, Events int64
+	Pending, Dead    int64
+	OldestPending    time.Time // zero: none
+	Bytes            int64     // on disk
+	OldestRequest    time.Time // zero: none
+}
