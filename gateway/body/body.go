@@ -4,6 +4,10 @@
 // knows about Content-Types. It is pure; verify, script and ingest use it.
 package body
 
+// MaxDepth is how many levels of arrays and objects a JSON body may have. An
+// empty array has one level.
+const MaxDepth = 100
+
 // Kind says what a body became.
 type Kind uint8
 
@@ -28,4 +32,7 @@ type Parsed struct {
 	Text   string
 	// Note says why a body with content has Kind None, or what was repaired; "" otherwise.
 	Note string
+	// TooDeep reports that the body is JSON nested deeper than MaxDepth; Kind is
+	// then None. Such a request is to be answered with 400.
+	TooDeep bool
 }
