@@ -1,0 +1,115 @@
+package script
+
+import (
+	"switchhook/spec/diagnostic"
+)
+
+// Kind says in which language a function is written.
+type Kind uint8
+
+const (
+	// JavaScript: JavaScript or TypeScript, by the ending of the file's name.
+	JavaScript Kind = iota
+	// Mapping: YAML whose first key begins with "$".
+	Mapping
+)
+
+// Source says where the code of one function of a connector is.
+//
+// There are two forms. With Code empty the function is in the file Entry of
+// the folder Root. With Code set it was written inline in the YAML file File,
+// and Line and Column say where.
+type Source struct {
+	// Connector is the key of the connector.
+	Connector string
+	// Function is the canonical name of the function: "handle", "handshake",
+	// "getEventSelector". The default export is taken, or module.exports when
+	// that is a function, or an export of this name in camelCase or
+	// kebab-case; of getEventSelector also under the name getEventsSelector.
+	Function string
+	// Kind is the language.
+	Kind Kind
+	// Root is the connector's folder, absolute. Nothing outside it is
+	// readable. Empty for a connector that is one file; its code can import
+	// only what the gateway provides.
+	Root string
+	// Entry is the function's file, relative to Root, with slashes.
+	Entry string
+	// Code is inline code; TypeScript is understood. It may import files of Root.
+	Code string
+	// File is the YAML file in which Code stands, relative to Root, or the
+	// base name where there is no Root.
+	File string
+	// Line and Column are the place in File of Code's first character, both
+	// from 1. Each further line of Code begins at Column too, as it does
+	// in a YAML block scalar.
+	Line, Column int
+	// Shown is put in front of file names in diagnostics: the connector's
+	// folder as people know it, such as "connectors/box". May be empty.
+	Shown string
+	// Cache keeps what Build makes over restarts; nil for none.
+	Cache Cache
+}
+
+// Cache keeps the results of Build. Its methods may be called from any
+// goroutine. Losing or refusing an entry is always allowed.
+type Cache interface {
+	// Get returns what was put under key. The caller does not change it.
+	Get(key string) ([]byte, bool)
+	// Put keeps value, which nobody changes any more.
+	Put(key string, value []byte)
+}
+
+// Program is one function, bundled with all it imports and ready to run. It is
+// plain data, immutable, and may be encoded (as JSON or gob) and sent to
+// another process that runs it. Nobody changes the exported fields of a
+// Program that Build returned.
+type Program struct {
+	// ID is a hash of all that follows: equal IDs are equal programs.
+	ID string
+	// Connector is the key of the connector.
+	Connector string
+	// Name is the file of the function, relative to the connector's folder.
+	Name string
+	// Function is that of Source.
+	Function string
+	// Code is the bundled JavaScript.
+	Code []byte
+	// SourceMap leads from Code to the connector's files, whose text it contains.
+	SourceMap []byte
+	// InlineFile is Source.File of inline code, and InlineColumn the number
+	// of columns by which it is indented there.
+	InlineFile   string
+	InlineColumn int
+}
+
+// Build reads, bundles and checks the function that src names. It returns all
+// findings at once; the program is nil when there is an error among them. It
+// blocks for as long as reading and bundling takes (milliseconds), never
+// on a file that is not a regular one.
+func Build(src Source) (*Program, diagnostic.List) {
+	if src.Kind == Mapping {
+		return nil, diagnostic.List{{
+			Code: "mapping-unsupported", File: src.shown(src.place()), Line: src.Line, Column: src.Column,
+			Message: "functions written as a mapping are not supported yet",
+			Hint:    "write the function in JavaScript",
+		}}
+	}
+	return nil, diagnostic.List{{Code: "not-built", File: src.shown(src.place()), Message: "the bundler is not there yet"}}
+}
+
+// place is the file in which the function stands.
+func (s *Source) place() string {
+	if s.Code != "" {
+		return s.File
+	}
+	return s.Entry
+}
+
+// shown is how a file of the connector is called in diagnostics.
+func (s *Source) shown(file string) string {
+	if s.Shown == "" {
+		return file
+	}
+	return s.Shown + "/" + file
+}
