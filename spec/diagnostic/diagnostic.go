@@ -7,6 +7,7 @@
 package diagnostic
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -62,36 +63,45 @@ type Snippet struct {
 	Lines []string `json:"lines"`
 }
 
-// maxSnippetColumns bounds the width of a snippet's line, since sources may be minified.
-const maxSnippetColumns = 160
+// maxSnippetColumns bounds how much of a line is kept, since sources may be minified.
+const maxSnippetColumns = 4096
 
 // SnippetAt cuts the lines around line out of source: up to two before it, and
-// one behind. Lines longer than a terminal is wide are shortened.
+// one behind. Of a very long line only the beginning is kept. It is empty
+// where there is no such line.
 func SnippetAt(source []byte, line int) Snippet {
-	if line < 1 || len(source) == 0 {
+	if line < 1 {
 		return Snippet{}
 	}
-	first := max(1, line-2)
-	s := Snippet{First: first}
-	number := 1
-	for text := range strings.Lines(string(source)) {
-		if number > line+1 {
-			break
+	s := Snippet{First: max(1, line-2)}
+	for number := 1; number <= line+1 && len(source) > 0; number++ {
+		text := source
+		if end := bytes.IndexByte(source, '\n'); end >= 0 {
+			text, source = source[:end], source[end+1:]
+		} else {
+			source = nil
 		}
-		if number >= first {
-			text = strings.TrimRight(text, "\r\n")
-			if !utf8.ValidString(text) {
-				text = strings.ToValidUTF8(text, "\uFFFD")
-			}
-			if r := []rune(text); len(r) > maxSnippetColumns {
-				text = string(r[:maxSnippetColumns]) + "…"
-			}
-			s.Lines = append(s.Lines, text)
+		if number >= s.First {
+			s.Lines = append(s.Lines, snippetLine(text))
 		}
-		number++
 	}
-	if number <= line {
+	if len(s.Lines) <= line-s.First {
 		return Snippet{}
+	}
+	return s
+}
+
+func snippetLine(text []byte) string {
+	text = bytes.TrimRight(text, "\r")
+	columns, end := 0, 0
+	for end < len(text) && columns < maxSnippetColumns {
+		_, size := utf8.DecodeRune(text[end:])
+		end += size
+		columns++
+	}
+	s := strings.ToValidUTF8(string(text[:end]), "\uFFFD")
+	if end < len(text) {
+		s += "…"
 	}
 	return s
 }
@@ -155,7 +165,7 @@ func (l List) Error() string {
 			if errors == 1 {
 				return d.Error()
 			}
-			return fmt.Sprintf("%s (and %d more errors)", d.Error(), errors-1)
+			return fmt.Sprintf("%s (and %s more)", d.Error(), plural(errors-1, "error"))
 		}
 	}
 	return "no errors"

@@ -18,19 +18,17 @@ func DidYouMean(word string, candidates []string) string {
 
 // Nearest is the candidate that DidYouMean would name, or "".
 func Nearest(word string, candidates []string) string {
-	plain := func(s string) string {
-		return strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(s))
-	}
 	best, bestDistance := "", 1<<30
+	plainWord := plain(word)
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
 		if c == word || c == "" {
 			continue
 		}
-		distance := 0
-		if plain(c) != plain(word) {
-			distance = editDistance([]rune(plain(word)), []rune(plain(c)))
-			// A word of another length by nature differs more; what counts is the share.
-			if distance > max(1, len([]rune(c))/3) {
+		distance, plainCandidate := 0, plain(c)
+		if string(plainCandidate) != string(plainWord) {
+			distance = editDistance(plainWord, plainCandidate)
+			// What counts is the share of letters that differ; where all do, nothing is left of the word.
+			if distance > max(1, len(plainCandidate)/3) || distance >= len(plainCandidate) || distance >= len(plainWord) {
 				continue
 			}
 		}
@@ -39,6 +37,11 @@ func Nearest(word string, candidates []string) string {
 		}
 	}
 	return best
+}
+
+// plain is what is left of a word without case, dashes, underscores and spaces.
+func plain(s string) []rune {
+	return []rune(strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(s)))
 }
 
 // editDistance counts insertions, deletions, substitutions and swaps of
