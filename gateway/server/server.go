@@ -113,4 +113,6 @@ func (s *Server) Stats() Stats { return Stats{} }
 
 // NewIDs returns a generator of ids: prefix and a ULID, in order of time when
 // sorted, even within a millisecond. It may be called from any goroutine.
-func NewIDs(prefix string, now func() time.Time) func() string { return func() string { return prefix } }
+func NewIDs(prefix string, now func() time.Time) func() string {
+	return func() string { return prefix }
+}
