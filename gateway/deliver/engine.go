@@ -2,7 +2,11 @@ package deliver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"switchhook/gateway/hook"
@@ -13,15 +17,18 @@ import (
 type Options struct {
 	// Queue is where deliveries are claimed and settled.
 	Queue Queue
-	// Lookup returns a subscription as it is now. It returns false for one that does not
-	// exist or is disabled. It is called for every attempt and with the
-	// engine's lock held: it must be quick and must not call the engine.
+	// Lookup returns a subscription as it is now. It returns false for one
+	// that does not exist or is disabled. It is called for every attempt, with
+	// the engine's lock held: it must be quick and must not call the engine.
 	Lookup func(subscription string) (*hook.Subscription, bool)
-	// Senders are the senders by type of destination. The engine owns them: Stop closes them.
+	// Senders are the senders by type of destination. The engine owns them:
+	// Stop closes them.
 	Senders map[string]Sender
-	// Now is the clock that due times are compared with; default time.Now.
+	// Now is the clock that due times are compared with; default time.Now. It
+	// may jump: waiting is done on timers that are checked against it again.
 	Now func() time.Time
-	// Random returns a number in [0,1), for jitter; default math/rand/v2.
+	// Random returns a number in [0,1), for jitter; default math/rand/v2. It
+	// is called from many goroutines.
 	Random func() float64
 	// Logger; default slog.Default().
 	Logger *slog.Logger
@@ -33,7 +40,9 @@ type Options struct {
 	Disabled func(subscription, reason string)
 
 	// BreakerFailures is how many attempts in a row must fail before a
-	// destination's circuit breaker opens; default 10.
+	// destination's circuit breaker opens; default 10. A receiver that
+	// answers with a status below 500 other than 408 and 429 is up, and its answer not
+	// such a failure.
 	BreakerFailures int
 	// BreakerOpen is how long it stays open before one attempt probes the
 	// destination; default 5 s.
@@ -76,13 +85,15 @@ type State struct {
 	InFlight, Buffered, Unsettled int
 	// Breaker is "closed", "open" or "half-open".
 	Breaker string
-	// Waiting says why nothing is sent although something is due: "",
-	// "breaker", "rate", "retry-after", "store" (attempts cannot be recorded).
+	// Waiting says what holds back deliveries that are due: "" for nothing,
+	// "breaker", "rate", "retry-after", or "store" (attempts cannot be recorded).
 	Waiting string
-	// NextDue is when the next attempt known to the engine may begin; zero: none is known.
+	// NextDue is when the next attempt that the engine knows of may begin;
+	// zero where it knows of none.
 	NextDue time.Time
-	// LastError and LastClass are those of the last failed attempt since the
-	// engine began to work on this subscription, at LastErrorAt.
+	// LastError and LastClass are those of the last attempt that failed,
+	// LastErrorAt is when it ended. They are kept while the engine has work
+	// for the subscription, and about a minute longer.
 	LastError, LastClass string
 	LastErrorAt          time.Time
 }
@@ -91,44 +102,379 @@ type State struct {
 type Totals struct {
 	// Lanes is the number of subscriptions that the engine holds anything for.
 	Lanes, InFlight, Buffered, Unsettled int
-	// BufferedBytes is the size of the payloads in memory.
-	BufferedBytes int64
+	// Bytes is the size of the payloads in memory, those in flight included.
+	Bytes int64
 }
+
+// What the engine keeps in memory. A destination that takes nothing holds at
+// most one lane's worth; what does not fit waits in the store.
+const (
+	laneDeliveries  = 512
+	laneBytes       = 16 << 20
+	engineBytes     = 256 << 20
+	lowWater        = 128 // claim more when a lane's buffer is down to this
+	claimLimit      = 128
+	claimers        = 4
+	settleLimit     = 256
+	maxUnsettled    = 4096
+	heldRetryAfter  = time.Minute // longest time that a Retry-After holds a whole lane
+	linger          = time.Minute // how long an idle lane is remembered
+	recheck         = 15 * time.Second
+	minBackoff      = 100 * time.Millisecond
+	maxBackoff      = 5 * time.Second
+	settleGrace     = 5 * time.Second // for the last settlements, after Stop's context has ended
+	defaultTimeout  = 15 * time.Second
+	defaultFailures = 10
+	defaultOpen     = 5 * time.Second
+	clockBatch      = 256 // lanes advanced by the clock in one hold of the lock
+)
+
+type phase uint8
+
+const (
+	phaseNew phase = iota
+	phaseRunning
+	phaseStopping
+)
 
 // Engine brings deliveries to their destinations. All methods may be called
 // from any goroutine.
+//
+// One lock guards everything below it; it is held for short computations only,
+// never while calling the Queue or a Sender.
 type Engine struct {
-	o Options
+	o     Options
+	epoch time.Time // zero of the monotonic times in lanes
+
+	attemptCtx  context.Context // of every attempt
+	cutAttempts context.CancelFunc
+	loopCtx     context.Context // of the calls to the Queue
+	endLoops    context.CancelFunc
+	attempts    sync.WaitGroup // goroutines that make attempts
+	settlers    sync.WaitGroup
+	loops       sync.WaitGroup // clock, claimers, scanner
+	clockC      chan struct{}  // the head of an agenda changed
+	stopping    chan struct{}  // closed when phase becomes stopping
+	stopped     chan struct{}  // closed when Stop is done
+
+	mu         sync.Mutex
+	phase      phase
+	stopCalled bool
+	lanes      map[string]*lane
+	dues       agenda // lanes by the time their next delivery is due
+	timers     agenda // lanes by the time they want to be advanced
+	claims     fifo   // lanes that want to claim
+	claiming   int    // claimers running
+	results    []*result
+	settling   bool // a settler is running
+	failing    bool // the last Settle failed
+	held       []*lane
+	scanning   bool // a scanner is running
+	scanAgain  bool
+	totals     Totals
+	cut        int             // attempts cut off by Stop
+	lost       int             // attempts that Stop could not settle
+	broken     map[string]bool // operations of the Queue whose last call failed
+	releases   []release
+	later      []func() // run when the lock is given up
+}
+
+type release struct {
+	subscription string
+	ids          []string
 }
 
 // New returns an engine that has not started.
-func New(o Options) *Engine { return &Engine{o: o} }
+func New(o Options) *Engine {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Observer == nil {
+		o.Observer = NopObserver{}
+	}
+	if o.BreakerFailures <= 0 {
+		o.BreakerFailures = defaultFailures
+	}
+	if o.BreakerOpen <= 0 {
+		o.BreakerOpen = defaultOpen
+	}
+	return &Engine{
+		o:        o,
+		epoch:    time.Now(),
+		lanes:    map[string]*lane{},
+		dues:     agenda{kind: byDue},
+		timers:   agenda{kind: byTimer},
+		broken:   map[string]bool{},
+		clockC:   make(chan struct{}, 1),
+		stopping: make(chan struct{}),
+		stopped:  make(chan struct{}),
+	}
+}
 
 // Start begins to deliver: what is due in the Queue, and what is offered. It
 // returns at once; Stop must be called. When ctx ends, attempts under way are
-// cut off and no new ones begin. Start may be called once.
-func (e *Engine) Start(ctx context.Context) error { return nil }
+// cut off and no new ones begin. It fails when called twice.
+func (e *Engine) Start(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.phase != phaseNew {
+		return errors.New("start delivery engine: it was started or stopped before")
+	}
+	e.phase = phaseRunning
+	e.attemptCtx, e.cutAttempts = context.WithCancel(context.WithoutCancel(ctx))
+	e.loopCtx, e.endLoops = context.WithCancel(context.WithoutCancel(ctx))
+	e.loops.Add(1)
+	go e.clock(ctx)
+	e.scan()
+	return nil
+}
 
 // Stop begins no new attempts, waits for those under way until ctx ends, then
-// cuts them off, settles what is over, releases all leases and closes the
-// senders. It returns an error when attempts were cut off or attempts that
-// were over could not be settled (both are repeated after a restart).
-func (e *Engine) Stop(ctx context.Context) error { return nil }
+// cuts them off, settles what is over, ends all leases and closes the senders.
+// It returns an error when attempts were cut off or could not be settled:
+// their deliveries will be attempted again after a restart.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.mu.Lock()
+	first, started := !e.stopCalled, e.phase != phaseNew
+	e.stopCalled = true
+	e.beginStop()
+	e.unlock()
+	if !first {
+		select {
+		case <-e.stopped:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("stop delivery engine: %w", context.Cause(ctx))
+		}
+	}
+	defer close(e.stopped)
+	if !started {
+		return e.closeSenders()
+	}
+
+	uncut := context.AfterFunc(ctx, e.cutAttempts)
+	e.attempts.Wait()
+	uncut()
+	e.cutAttempts()
+
+	// What is over is settled even if ctx has ended, in a moment of its own.
+	settled := make(chan struct{})
+	go func() {
+		e.settlers.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+		select {
+		case <-settled:
+		case <-time.After(settleGrace):
+		}
+	}
+	e.endLoops()
+	<-settled
+	e.loops.Wait()
+
+	err := e.closeSenders()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cut > 0 {
+		err = errors.Join(err, fmt.Errorf("stop delivery engine: %d attempts were cut off, and will be made again", e.cut))
+	}
+	if e.lost > 0 {
+		err = errors.Join(err, fmt.Errorf("stop delivery engine: %d attempts could not be recorded, and will be made again", e.lost))
+	}
+	return err
+}
+
+// beginStop ends the beginning of attempts. The lock is held.
+func (e *Engine) beginStop() {
+	if e.phase == phaseStopping {
+		return
+	}
+	e.phase = phaseStopping
+	close(e.stopping)
+	for _, l := range e.lanes {
+		e.empty(l)
+	}
+}
+
+func (e *Engine) closeSenders() error {
+	var err error
+	for kind, s := range e.o.Senders {
+		if cerr := s.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("close %s sender: %w", kind, cerr))
+		}
+	}
+	return err
+}
 
 // Offer takes over the deliveries of a record that was just appended, with the
-// leases on those that are due. It never blocks and keeps ds' elements. What
-// the engine has no room for it releases, to claim it later.
-func (e *Engine) Offer(ds []*hook.Delivery) {}
+// leases on those that are due; those that are not due, or Waiting, it only
+// notes. It never blocks, and keeps the elements of ds but not ds. What it has
+// no room for it releases, and claims it when there is.
+func (e *Engine) Offer(ds []*hook.Delivery) {
+	var refused []*hook.Delivery
+	e.mu.Lock()
+	for _, d := range ds {
+		if d.State != hook.Pending {
+			continue
+		}
+		// A delivery with a first delay is not leased, and due later.
+		if d.DueAt.After(d.ReceivedAt) && d.DueAt.After(e.o.Now()) {
+			if e.phase == phaseRunning {
+				e.dueAt(e.lane(d.Subscription), d.DueAt)
+			}
+			continue
+		}
+		if !e.accept(d) {
+			refused = append(refused, d)
+		}
+	}
+	e.unlock()
+	for _, d := range refused {
+		e.giveBack(release{d.Subscription, []string{d.ID}})
+	}
+}
+
+// accept takes a leased delivery into its lane. The lock is held.
+func (e *Engine) accept(d *hook.Delivery) bool {
+	if e.phase != phaseRunning {
+		return false
+	}
+	sub, ok := e.o.Lookup(d.Subscription)
+	if !ok || sub.Paused {
+		return false
+	}
+	l := e.lane(d.Subscription)
+	size := int64(len(d.Event.Payload))
+	// While older deliveries wait in the store, newer ones go there too, or
+	// the older ones would wait for as long as newer ones keep coming.
+	if l.gone || l.overflow || !e.room(l, size) {
+		l.overflow = true
+		return false
+	}
+	e.push(l, d)
+	e.advance(l)
+	return true
+}
+
+// giveBack ends leases, and sees to it that the deliveries are claimed when
+// there is room. The lock is not held.
+func (e *Engine) giveBack(r release) {
+	e.o.Queue.Release(r.ids...)
+	e.mu.Lock()
+	defer e.unlock()
+	if e.phase != phaseRunning {
+		return
+	}
+	// A subscription that cannot be sent to has no lane. When that changes,
+	// Wake or Reload looks into the store.
+	if sub, ok := e.o.Lookup(r.subscription); !ok || sub.Paused {
+		return
+	}
+	l := e.lane(r.subscription)
+	l.due = true
+	e.advance(l)
+}
 
 // Wake says that a subscription may have deliveries that are due: after a
 // replay, or when it was resumed or enabled.
-func (e *Engine) Wake(subscription string) {}
+func (e *Engine) Wake(subscription string) {
+	e.mu.Lock()
+	defer e.unlock()
+	if e.phase != phaseRunning {
+		return
+	}
+	l := e.lane(subscription)
+	l.gone = false
+	l.due = true
+	e.advance(l)
+}
 
-// Reload says that subscriptions changed.
-func (e *Engine) Reload() {}
+// Reload says that any number of subscriptions changed. The engine applies
+// their limits as they are now, gives back the deliveries of those that can no
+// longer be sent to, and looks for deliveries of those that can. It returns at once.
+func (e *Engine) Reload() {
+	e.mu.Lock()
+	defer e.unlock()
+	if e.phase == phaseRunning {
+		e.scan()
+	}
+}
 
 // State returns where one subscription stands.
-func (e *Engine) State(subscription string) State { return State{Breaker: "closed"} }
+func (e *Engine) State(subscription string) State {
+	e.mu.Lock()
+	defer e.unlock()
+	l := e.lanes[subscription]
+	if l == nil {
+		return State{Breaker: "closed"}
+	}
+	return e.state(l)
+}
 
-// Totals returns sums over all subscriptions; cheap enough for every scrape.
-func (e *Engine) Totals() Totals { return Totals{} }
+// Totals returns sums over all subscriptions. It costs next to nothing.
+func (e *Engine) Totals() Totals {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.totals
+	t.Lanes = len(e.lanes)
+	return t
+}
+
+// unlock gives up the lock, and then does what could not be done under it.
+func (e *Engine) unlock() {
+	releases, later := e.releases, e.later
+	e.releases, e.later = nil, nil
+	e.mu.Unlock()
+	for _, f := range later {
+		f()
+	}
+	for _, r := range releases {
+		e.giveBack(r)
+	}
+}
+
+// sinceEpoch is a monotonic time.
+func (e *Engine) sinceEpoch() int64 { return int64(time.Since(e.epoch)) }
+
+// queueResult notes whether a call of the Queue failed. It logs the first
+// failure of a kind and its end, not what comes between. It returns err.
+func (e *Engine) queueResult(op string, err error) error {
+	if err != nil && e.loopCtx.Err() != nil {
+		return err // the engine stops
+	}
+	e.mu.Lock()
+	changed := e.broken[op] != (err != nil)
+	e.broken[op] = err != nil
+	e.mu.Unlock()
+	if err != nil {
+		e.o.Observer.QueueFailed(op, err)
+	}
+	if changed && err != nil {
+		e.o.Logger.Error("store fails; deliveries wait until it works again", "operation", op, "error", err)
+	} else if changed {
+		e.o.Logger.Info("store works again", "operation", op)
+	}
+	return err
+}
+
+// pause waits for the n-th time (from 0) after a failure, longer each time. It
+// returns false when the engine stops.
+func (e *Engine) pause(n int) bool {
+	t := time.NewTimer(min(minBackoff<<min(n, 10), maxBackoff))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-e.stopping:
+		return false
+	}
+}
