@@ -1,0 +1,55 @@
+package document_test
+
+import (
+	"strings"
+	"testing"
+
+	"switchhook/spec/document"
+)
+
+func TestParseExpandable(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ source, want string }{
+		{"a: {b: ${X:-}}", `{"a":{"b":"${X:-}"}}`},
+		{"a: {b: ${X:-}, c: ${Y}}", `{"a":{"b":"${X:-}","c":"${Y}"}}`},
+		{"a: [${X}, x${Y:-1, 2}y, '${Z:-it''s}']", `{"a":["${X}","x${Y:-1, 2}y","${Z:-it's}"]}`},
+		{"a: ${X:-b: c #d}", `{"a":"${X:-b: c #d}"}`},
+		{`a: "${X:-say \"hi\"}"`, `{"a":"${X:-say \"hi\"}"}`},
+		{"a: |\n  `${x} ${ {y: 1}.y }`\n", `{"a":"` + "`${x} ${ {y: 1}.y }`" + `\n"}`},
+		{"a: {b: ${file:x}} # ${", `{"a":{"b":"${file:x}"}}`},
+		{"\uE000${X}: [${Y\uE001}]", "{\"\uE000${X}\":[\"${Y\uE001}\"]}"},
+		{"a: $${X}", `{"a":"$${X}"}`},
+		{"x: &x ${A,}\ny: {z: *x}", `{"x":"${A,}","y":{"z":"${A,}"}}`},
+		{"", "null"},
+	}
+	for _, test := range tests {
+		doc, list := document.ParseExpandable("f.yaml", []byte(test.source))
+		if len(list) > 0 {
+			t.Errorf("%q: %v", test.source, list)
+		}
+		if got := string(doc.Root.JSON()); got != test.want {
+			t.Errorf("%q:\n got %s\nwant %s", test.source, got, test.want)
+		}
+	}
+}
+
+func TestParseExpandableKeepsPlaces(t *testing.T) {
+	t.Parallel()
+	const source = "a: {b: ${X:-ä}, c: ${Y}, d: wrong}\n"
+	doc, list := document.ParseExpandable("f.yaml", []byte(source))
+	if len(list) > 0 {
+		t.Fatal(list)
+	}
+	d := doc.Root.At("a", "d").Errorf("x", "message")
+	if d.Position() != "f.yaml:1:29" {
+		t.Errorf("position is %s", d.Position())
+	}
+	if want := strings.TrimSuffix(source, "\n"); len(d.Snippet.Lines) == 0 || d.Snippet.Lines[0] != want {
+		t.Errorf("snippet is %q", d.Snippet.Lines)
+	}
+
+	_, list = document.ParseExpandable("f.yaml", []byte("a: {b: ${X:-{}\nc: d\n"))
+	if len(list) == 0 || list[0].Snippet.Lines[0] != "a: {b: ${X:-{}" {
+		t.Errorf("a syntax error shows %+v", list)
+	}
+}
