@@ -2,7 +2,7 @@ package document
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -39,13 +39,19 @@ type decoding struct {
 // booleans, integers, floats, time.Duration ("1m30s"), json.RawMessage,
 // *Node (the node itself), any (as encoding/json would give it), pointers,
 // slices, maps with string keys, structs, and Decoders. A null leaves the
-// field as it is. A scalar given for a list of scalars is an error.
+// field as it is, and counts as missing where the key is required. A scalar given for a list
+// of scalars is an error. Values that Expand put in are never shown.
 func (n *Node) Decode(into any, options ...Option) diagnostic.List {
 	var d decoding
 	for _, o := range options {
 		o(&d)
 	}
-	d.decode(n, reflect.ValueOf(into).Elem())
+	v := reflect.ValueOf(into).Elem()
+	if n.Kind == Null && v.Kind() == reflect.Struct { // an empty file lacks what is required
+		d.missing(n, fieldsOf(v.Type()), nil)
+		return d.list
+	}
+	d.decode(n, v)
 	return d.list
 }
 
@@ -57,12 +63,25 @@ var (
 
 func (d *decoding) wrong(n *Node, want string) {
 	got := n.Kind.String()
-	if n.Kind == String || n.Kind == Int || n.Kind == Float || n.Kind == Bool {
-		if !n.expanded { // what an expansion yielded may be a secret
-			got += fmt.Sprintf(" (%s)", shorten(n.Value))
-		}
+	switch {
+	case n.Kind == String && !n.expanded:
+		got += " (" + shorten(n.Value) + ")"
+	case n.Kind == Int, n.Kind == Float, n.Kind == Bool:
+		got += " (" + n.Value + ")"
 	}
-	d.list.Add(n.Errorf("wrong-type", "expected %s, got %s", want, got))
+	d.add(n.Errorf("wrong-type", "expected %s, got %s", want, got))
+}
+
+func (d *decoding) add(findings ...diagnostic.Diagnostic) {
+	d.list.Add(findings[:min(len(findings), max(0, maxFindings-len(d.list)))]...)
+}
+
+// shown is a value in a message; what an expansion yielded may be a secret.
+func (n *Node) shown() string {
+	if n.expanded {
+		return "what this expands to"
+	}
+	return shorten(n.Value)
 }
 
 func shorten(s string) string {
@@ -86,7 +105,7 @@ func (d *decoding) decode(n *Node, v reflect.Value) {
 	}
 	if v.CanAddr() {
 		if self, ok := v.Addr().Interface().(Decoder); ok {
-			d.list.Add(self.DecodeNode(n)...)
+			d.add(self.DecodeNode(n)...)
 			return
 		}
 	}
@@ -111,7 +130,7 @@ func (d *decoding) decode(n *Node, v reflect.Value) {
 		case n.Kind == String:
 			v.SetString(n.Value)
 		case n.Kind == Int || n.Kind == Float || n.Kind == Bool:
-			d.list.Add(withHint(n.Errorf("wrong-type", "expected a string, got %s", n.Kind), "put it in quotes: "+shorten(n.Value)))
+			d.add(withHint(n.Errorf("wrong-type", "expected a string, got %s", n.Kind), "put it in quotes: "+shorten(n.Value)))
 		default:
 			d.wrong(n, "a string")
 		}
@@ -127,16 +146,29 @@ func (d *decoding) decode(n *Node, v reflect.Value) {
 			return
 		}
 		v.SetBool(b)
-	case reflect.Int, reflect.Int64, reflect.Int32:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		i, err := strconv.ParseInt(strings.ReplaceAll(n.Value, "_", ""), 0, 64)
-		if (n.Kind != Int && !n.expanded) || err != nil || v.OverflowInt(i) {
+		switch {
+		case n.isNumber(Int) && (errors.Is(err, strconv.ErrRange) || err == nil && v.OverflowInt(i)):
+			d.add(n.Errorf("out-of-range", "%s is too large or too small a number", n.shown()))
+		case !n.isNumber(Int) || err != nil:
 			d.wrong(n, "a whole number")
-			return
+		default:
+			v.SetInt(i)
 		}
-		v.SetInt(i)
-	case reflect.Float64:
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		u, err := strconv.ParseUint(strings.ReplaceAll(n.Value, "_", ""), 0, 64)
+		switch {
+		case n.isNumber(Int) && (errors.Is(err, strconv.ErrRange) || err == nil && v.OverflowUint(u)):
+			d.add(n.Errorf("out-of-range", "%s is too large a number", n.shown()))
+		case !n.isNumber(Int) || err != nil:
+			d.wrong(n, "a whole number, zero or above")
+		default:
+			v.SetUint(u)
+		}
+	case reflect.Float32, reflect.Float64:
 		f, err := strconv.ParseFloat(strings.ReplaceAll(n.Value, "_", ""), 64)
-		if (n.Kind != Int && n.Kind != Float && !n.expanded) || err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+		if !n.isNumber(Int, Float) || err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			d.wrong(n, "a number")
 			return
 		}
@@ -170,6 +202,9 @@ func (d *decoding) decode(n *Node, v reflect.Value) {
 	}
 }
 
+// isNumber reports whether the node may be read as a number: it is one of the kinds, or expanded.
+func (n *Node) isNumber(kinds ...Kind) bool { return n.expanded || slices.Contains(kinds, n.Kind) }
+
 func withHint(d diagnostic.Diagnostic, hint string) diagnostic.Diagnostic {
 	d.Hint = hint
 	return d
@@ -181,16 +216,21 @@ func (d *decoding) decodeDuration(n *Node, v reflect.Value) {
 			v.SetInt(0)
 			return
 		}
-		d.list.Add(withHint(n.Errorf("wrong-type", "expected a duration, got %s", n.Kind), `a duration has a unit, such as 500ms, 5s, 30m or 2h`))
+		d.add(withHint(n.Errorf("wrong-type", "expected a duration, got %s", n.Kind), durationHint))
 		return
 	}
 	duration, err := time.ParseDuration(n.Value)
-	if err != nil || duration < 0 {
-		d.list.Add(withHint(n.Errorf("bad-duration", "%s is not a duration", shorten(n.Value)), `a duration has a unit, such as 500ms, 5s, 30m or 2h`))
-		return
+	switch {
+	case err != nil:
+		d.add(withHint(n.Errorf("bad-duration", "%s is not a duration", n.shown()), durationHint))
+	case duration < 0:
+		d.add(n.Errorf("bad-duration", "a duration cannot be negative"))
+	default:
+		v.SetInt(int64(duration))
 	}
-	v.SetInt(int64(duration))
 }
+
+const durationHint = "a duration has a unit, such as 500ms, 5s, 30m or 2h"
 
 type structField struct {
 	index    int
@@ -209,20 +249,28 @@ func (d *decoding) decodeStruct(n *Node, v reflect.Value) {
 		i := slices.IndexFunc(fields, func(f structField) bool { return slices.Contains(f.names, e.Key) })
 		if i < 0 {
 			if !d.allowUnknown {
-				d.list.Add(UnknownKey(e, namesOf(fields)...))
+				d.add(UnknownKey(e, namesOf(fields)...))
 			}
 			continue
 		}
 		if other, twice := filled[i]; twice {
-			d.list.Add(e.KeyNode.Errorf("duplicate-key", "%q and %q are the same thing; keep one", other, e.Key))
+			d.add(e.KeyNode.Errorf("duplicate-key", "%q and %q are the same thing; keep one", other, e.Key))
 			continue
 		}
 		filled[i] = e.Key
+		if e.Value.Kind == Null && fields[i].required {
+			d.add(e.Value.Errorf("missing-value", "the key %q needs a value", e.Key))
+			continue
+		}
 		d.decode(e.Value, v.Field(fields[i].index))
 	}
+	d.missing(n, fields, filled)
+}
+
+func (d *decoding) missing(n *Node, fields []structField, filled map[int]string) {
 	for i, f := range fields {
 		if _, have := filled[i]; f.required && !have {
-			d.list.Add(n.Errorf("missing-key", "the key %q is missing", f.names[0]))
+			d.add(n.Errorf("missing-key", "the key %q is missing", f.names[0]))
 		}
 	}
 }
@@ -261,7 +309,7 @@ func UnknownKey(e Entry, known ...string) diagnostic.Diagnostic {
 // UnknownName is the error for a string that must be one of known, such as a
 // reference to something defined elsewhere; what says what it names ("connector").
 func (n *Node) UnknownName(what string, known []string) diagnostic.Diagnostic {
-	d := n.Errorf("unknown-name", "there is no %s %s", what, shorten(n.Value))
+	d := n.Errorf("unknown-name", "there is no %s %s", what, n.shown())
 	d.Hint = diagnostic.DidYouMean(n.Value, known)
 	if d.Hint == "" && len(known) > 0 && len(known) <= 16 {
 		d.Hint = "there are: " + strings.Join(slices.Sorted(slices.Values(known)), ", ")

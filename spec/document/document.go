@@ -12,8 +12,10 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -21,13 +23,17 @@ import (
 	"switchhook/spec/diagnostic"
 )
 
-// Limits of one document.
+// MaxSize is the largest source taken, in bytes. The nodes of a document take up to a
+// few hundred times its size in memory, usually twenty times.
+const MaxSize = 16 << 20
+
+// Further limits of one document.
 const (
-	// MaxSize is the largest source taken, in bytes.
-	MaxSize = 16 << 20
-	// maxNodes bounds what aliases may expand to.
-	maxNodes = 1_000_000
-	maxDepth = 200
+	// maxAliased bounds how many nodes aliases and merges may expand to.
+	maxAliased = 100_000
+	maxDepth   = 200
+	// maxFindings bounds how much is said about one document.
+	maxFindings = 100
 )
 
 // Kind is what a node is.
@@ -55,12 +61,14 @@ type Document struct {
 	// Root is never nil; it is of kind Null when the file is empty.
 	Root   *Node
 	source []byte
+	index  sync.Once
+	starts []int // offsets in source at which lines begin
 }
 
 // Node is a value in a document. Aliases and merge keys are resolved.
 type Node struct {
 	Kind Kind
-	// Line and Column count from 1, Column in characters.
+	// Line and Column count from 1, Column in characters. Those of an alias are where the alias stands.
 	Line, Column int
 	// Value is the text of a scalar (for a string: its value).
 	Value string
@@ -71,12 +79,21 @@ type Node struct {
 	// Block reports a block scalar (| or >): the text begins on the line
 	// after Line, indented. See Code.
 	Block bool
+	// Folded reports a block scalar of the kind >, whose lines are joined, so that what it contains
+	// has other lines than the file.
+	Folded bool
 
 	entries  []Entry
 	items    []*Node
 	doc      *Document
 	expanded bool
+	// alias is the name of the alias that stands at Line and Column; the
+	// text itself then is at the anchor, from.
+	alias string
+	from  position
 }
+
+type position struct{ line, column int }
 
 // Entry is one key of a map, in the order of the file.
 type Entry struct {
@@ -85,24 +102,26 @@ type Entry struct {
 	Value   *Node
 }
 
-var lineInMessage = regexp.MustCompile(`line (\d+)`)
-
 // Parse reads source, which must hold exactly one document (or none). File is
 // only used in diagnostics. When the list has errors the document is not
-// usable, but never nil.
+// usable, but never nil. Source must not change afterwards.
 func Parse(file string, source []byte) (*Document, diagnostic.List) {
 	doc := &Document{File: file, source: source}
 	doc.Root = &Node{Kind: Null, Line: 1, Column: 1, doc: doc}
-	fail := func(line, column int, code, message, hint string) (*Document, diagnostic.List) {
-		return doc, diagnostic.List{{Code: code, File: file, Line: line, Column: column, Message: message,
-			Hint: hint, Snippet: diagnostic.SnippetAt(source, line)}}
+	fail := func(at position, code, message, hint string) (*Document, diagnostic.List) {
+		return doc, diagnostic.List{{Code: code, File: file, Line: at.line, Column: at.column, Message: message,
+			Hint: hint, Snippet: doc.snippet(at.line)}}
 	}
 	if len(source) > MaxSize {
-		return fail(0, 0, "file-too-large", fmt.Sprintf("the file is %d bytes long, more than the %d allowed", len(source), MaxSize), "")
+		doc.source = nil
+		return fail(position{}, "file-too-large", fmt.Sprintf("the file is %d bytes long, more than the %d allowed", len(source), MaxSize), "")
 	}
-	if !utf8.Valid(source) {
-		line, column := invalidUTF8At(source)
-		return fail(line, column, "invalid-utf8", "the file is not UTF-8 text", "save it as UTF-8")
+	if offset, what := unreadable(source); offset >= 0 {
+		code, hint := "invalid-utf8", "save the file as UTF-8"
+		if what != notUTF8 {
+			code, hint = "control-character", "in double quotes it can be written as an escape, such as \"\\x1b\""
+		}
+		return fail(doc.positionOf(offset), code, what, hint)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(source))
 	var root yaml.Node
@@ -110,29 +129,16 @@ func Parse(file string, source []byte) (*Document, diagnostic.List) {
 		if errors.Is(err, io.EOF) {
 			return doc, nil
 		}
-		// The library gives the line in the text of its error only.
-		message, line := strings.TrimPrefix(err.Error(), "yaml: "), 0
-		if m := lineInMessage.FindStringSubmatch(message); m != nil {
-			line, _ = strconv.Atoi(m[1])
-			message = strings.TrimPrefix(message, m[0]+": ")
-		}
-		line = min(line, bytes.Count(source, []byte{'\n'})+1)
-		hint := ""
-		switch {
-		case strings.Contains(message, "cannot start any token"):
-			hint = "YAML is indented with spaces, not tabs; and a value that begins with @, ` or % needs quotes"
-		case strings.Contains(message, "mapping values are not allowed"):
-			hint = "a value that contains \": \" needs quotes; or a line is indented differently from its neighbours"
-		case strings.Contains(message, "did not find expected key"):
-			hint = "look for a line that is indented differently from its neighbours, or a missing quote"
-		}
-		return fail(line, 0, "yaml-syntax", "YAML syntax: "+message, hint)
+		at, message, hint := doc.syntaxError(decoder, err)
+		return fail(at, "yaml-syntax", message, hint)
 	}
 	var second yaml.Node
 	if err := decodeNode(decoder, &second); err == nil {
-		return fail(second.Line, second.Column, "several-documents", "the file holds more than one YAML document", "remove the line \"---\" and what follows, or use two files")
+		return fail(position{second.Line, second.Column}, "several-documents", "the file holds more than one YAML document",
+			"remove the line \"---\" and what follows, or use two files")
 	} else if !errors.Is(err, io.EOF) {
-		return fail(0, 0, "yaml-syntax", "YAML syntax: "+strings.TrimPrefix(err.Error(), "yaml: "), "")
+		at, message, hint := doc.syntaxError(decoder, err)
+		return fail(at, "yaml-syntax", message, hint)
 	}
 	c := converter{doc: doc, open: map[*yaml.Node]bool{}}
 	if len(root.Content) > 0 {
@@ -151,51 +157,76 @@ func decodeNode(d *yaml.Decoder, into *yaml.Node) (err error) {
 	return d.Decode(into)
 }
 
-func invalidUTF8At(source []byte) (line, column int) {
-	line, column = 1, 1
-	for len(source) > 0 {
-		r, size := utf8.DecodeRune(source)
+const notUTF8 = "the file is not UTF-8 text"
+
+// unreadable finds the first byte that is not text; offset is -1 when there is none.
+func unreadable(source []byte) (offset int, what string) {
+	for i := 0; i < len(source); {
+		if c := source[i]; c >= 0x20 && c < 0x7f || c == '\n' || c == '\t' || c == '\r' {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(source[i:])
 		if r == utf8.RuneError && size == 1 {
-			return line, column
+			return i, notUTF8
 		}
-		column++
-		if r == '\n' {
-			line, column = line+1, 1
+		if r < 0x20 || r >= 0x7f && r < 0xa0 && r != 0x85 || r == 0xFFFE || r == 0xFFFF {
+			return i, fmt.Sprintf("the control character %U cannot stand in YAML", r)
 		}
-		source = source[size:]
+		i += size
 	}
-	return line, column
+	return -1, ""
 }
 
 // converter turns the library's nodes into ours.
 type converter struct {
-	doc   *Document
-	list  diagnostic.List
-	open  map[*yaml.Node]bool // on the path from the root: an alias to one is a cycle
-	count int
-	full  bool
+	doc     *Document
+	list    diagnostic.List
+	open    map[*yaml.Node]bool // on the path from the root: an alias to one is a cycle
+	aliases int                 // on the path from the root
+	aliased int                 // nodes made below an alias
+	full    bool
+}
+
+func (c *converter) add(d diagnostic.Diagnostic) {
+	if len(c.list) < maxFindings {
+		c.list.Add(d)
+	}
 }
 
 func (c *converter) convert(y *yaml.Node, depth int) *Node {
 	n := &Node{Line: y.Line, Column: y.Column, doc: c.doc}
-	if c.count++; c.count > maxNodes || depth > maxDepth {
+	if c.aliases > 0 {
+		c.aliased++
+	}
+	if c.full || c.aliased > maxAliased || depth > maxDepth {
 		if !c.full {
 			c.full = true
-			c.list.Add(n.Errorf("too-complex", "the document is nested too deep, or its aliases expand to too much"))
+			what := fmt.Sprintf("the document is nested deeper than %d levels", maxDepth)
+			if depth <= maxDepth {
+				what = fmt.Sprintf("the aliases of the document expand to more than %d values", maxAliased)
+			}
+			c.add(n.Errorf("too-complex", "%s", what))
 		}
 		return n
 	}
-	if strings.HasPrefix(y.Tag, "!") && !strings.HasPrefix(y.Tag, "!!") {
+	if strings.HasPrefix(y.Tag, "!") && !strings.HasPrefix(y.Tag, "!!") && y.Tag != "!" {
 		n.Tag = y.Tag
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
 		if c.open[y.Alias] {
-			c.list.Add(n.Errorf("alias-cycle", "the alias *%s stands inside what it names", y.Value))
+			n.alias = y.Value
+			c.add(n.Errorf("alias-cycle", "the alias *%s stands inside what it names", y.Value))
 			return n
 		}
+		c.aliases++
 		target := c.convert(y.Alias, depth+1)
-		target.Line, target.Column = y.Line, y.Column
+		c.aliases--
+		if target.alias == "" {
+			target.from = position{target.Line, target.Column}
+		}
+		target.alias, target.Line, target.Column = y.Value, y.Line, y.Column
 		return target
 	case yaml.SequenceNode:
 		n.Kind = List
@@ -210,7 +241,9 @@ func (c *converter) convert(y *yaml.Node, depth int) *Node {
 		c.convertMap(n, y, depth)
 		delete(c.open, y)
 	default:
-		n.scalar(y)
+		if !n.scalar(y) {
+			c.add(n.Errorf("bad-tag", "the value %s is not what its tag %s says", shorten(y.Value), y.Tag))
+		}
 	}
 	return n
 }
@@ -220,27 +253,19 @@ func (c *converter) convertMap(n *Node, y *yaml.Node, depth int) {
 	var merged []Entry
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		key, value := y.Content[i], y.Content[i+1]
-		keyNode := &Node{Kind: String, Line: key.Line, Column: key.Column, Value: key.Value, doc: c.doc}
+		keyNode := &Node{Kind: String, Line: key.Line, Column: key.Column, Value: key.Value, Quoted: quoted(key), doc: c.doc}
 		if key.Kind != yaml.ScalarNode {
-			c.list.Add(keyNode.Errorf("bad-key", "a key must be a plain word or a string"))
+			keyNode.Value = ""
+			c.add(keyNode.Errorf("bad-key", "a key must be a plain word or a string"))
 			continue
 		}
 		v := c.convert(value, depth+1)
 		if key.Tag == "!!merge" {
-			switch v.Kind {
-			case Map:
-				merged = append(merged, v.entries...)
-			case List:
-				for _, item := range v.items {
-					merged = append(merged, item.entries...)
-				}
-			default:
-				c.list.Add(v.Errorf("bad-merge", "<< takes a map, not %s", v.Kind))
-			}
+			merged = append(merged, c.merge(v)...)
 			continue
 		}
 		if line, dup := seen[key.Value]; dup {
-			c.list.Add(keyNode.Errorf("duplicate-key", "the key %q stands here twice; first on line %d", key.Value, line))
+			c.add(keyNode.Errorf("duplicate-key", "the key %q stands here twice; first on line %d", key.Value, line))
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -254,44 +279,56 @@ func (c *converter) convertMap(n *Node, y *yaml.Node, depth int) {
 	}
 }
 
-func (n *Node) scalar(y *yaml.Node) {
+// merge is what the value of a merge key (<<) adds to its map: the
+// entries of a map, or of all maps in a list, of which earlier ones win.
+func (c *converter) merge(v *Node) []Entry {
+	switch v.Kind {
+	case Map:
+		return v.entries
+	case List:
+		var entries []Entry
+		for _, item := range v.items {
+			if item.Kind != Map {
+				c.add(item.Errorf("bad-merge", "<< takes maps, not %s", item.Kind))
+			}
+			entries = append(entries, item.entries...)
+		}
+		return entries
+	}
+	c.add(v.Errorf("bad-merge", "<< takes a map, not %s", v.Kind))
+	return nil
+}
+
+func quoted(y *yaml.Node) bool {
+	return y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
+}
+
+// scalar reports whether the value is of the type that its tag claims.
+func (n *Node) scalar(y *yaml.Node) bool {
 	n.Value = y.Value
-	n.Quoted = y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
+	n.Quoted = quoted(y)
 	n.Block = y.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
-	switch y.ShortTag() {
+	n.Folded = y.Style&yaml.FoldedStyle != 0
+	tag := y.ShortTag()
+	if n.Tag != "" && !n.Quoted { // a local tag: the kind is what the value would have without it
+		tag = (&yaml.Node{Kind: yaml.ScalarNode, Value: y.Value}).ShortTag()
+	}
+	switch tag {
 	case "!!null":
 		n.Kind = Null
 	case "!!bool":
 		n.Kind = Bool
+		return slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, strings.ToLower(y.Value))
 	case "!!int":
 		n.Kind = Int
+		return n.number() != "null"
 	case "!!float":
 		n.Kind = Float
+		return n.number() != "null" || strings.Trim(strings.ToLower(y.Value), ".+-") == "inf" || strings.ToLower(y.Value) == ".nan"
 	default: // strings, timestamps, binary: what was written
 		n.Kind = String
-		if n.Tag != "" && !n.Quoted {
-			n.Kind = plainKind(y.Value)
-		}
 	}
-}
-
-// plainKind is the kind an unquoted scalar has by itself.
-func plainKind(value string) Kind {
-	var y yaml.Node
-	if yaml.Unmarshal([]byte(value), &y) != nil || len(y.Content) != 1 || y.Content[0].Kind != yaml.ScalarNode {
-		return String
-	}
-	switch y.Content[0].ShortTag() {
-	case "!!null":
-		return Null
-	case "!!bool":
-		return Bool
-	case "!!int":
-		return Int
-	case "!!float":
-		return Float
-	}
-	return String
+	return true
 }
 
 // Entries are the keys of a map in the order of the file; nil for other kinds.
@@ -424,12 +461,9 @@ func (n *Node) number() string {
 // Errorf makes an error that points at the node. Code is that of diagnostic.Diagnostic.
 func (n *Node) Errorf(code, format string, args ...any) diagnostic.Diagnostic {
 	d := diagnostic.Diagnostic{Code: code, File: n.doc.File, Line: n.Line, Column: n.Column,
-		Message: fmt.Sprintf(format, args...), Snippet: diagnostic.SnippetAt(n.doc.source, n.Line)}
-	if !n.Block && n.Value != "" && !strings.Contains(n.Value, "\n") {
-		d.EndLine, d.EndColumn = n.Line, n.Column+utf8.RuneCountInString(n.Value)
-		if n.Quoted {
-			d.EndColumn += 2
-		}
+		Message: fmt.Sprintf(format, args...), Snippet: n.doc.snippet(n.Line)}
+	if end := n.end(); end > n.Column {
+		d.EndLine, d.EndColumn = n.Line, end
 	}
 	return d
 }
@@ -445,25 +479,31 @@ func (n *Node) Warnf(code, format string, args ...any) diagnostic.Diagnostic {
 // line and column where its first character stands; indent is how many
 // characters each further line is indented by in the file (0 unless Block).
 // Position (l, c) of the code, both from 1, is position (line+l-1, c+indent) of the
-// file, or (line, column+c-1) for l = 1 when not Block.
+// file, or (line, column+c-1) for l = 1 when not Block. For strings that are
+// Folded, or not Block and have escapes or several lines, positions behind the first
+// are approximate.
 func (n *Node) Code() (text string, line, column, indent int) {
-	if !n.Block {
-		column = n.Column
-		if n.Quoted {
-			column++
-		}
-		return n.Value, n.Line, column, 0
+	at := position{n.Line, n.Column}
+	if n.alias != "" {
+		at = n.from
 	}
-	lines := bytes.Split(n.doc.source, []byte{'\n'})
-	for i := n.Line; i < len(lines); i++ {
-		trimmed := bytes.TrimLeft(lines[i], " ")
-		if len(bytes.TrimSpace(trimmed)) == 0 {
+	at = n.doc.skipProperties(at)
+	if !n.Block {
+		if n.Quoted {
+			at.column++
+		}
+		return n.Value, at.line, at.column, 0
+	}
+	// The indentation is what the first line with text has in the file and not in the
+	// value, which may begin with spaces when an indicator says so (|2).
+	for i, text := range strings.Split(n.Value, "\n") {
+		if strings.TrimSpace(text) == "" {
 			continue
 		}
-		indent = len(lines[i]) - len(trimmed)
+		indent = max(0, leadingSpaces(n.doc.line(at.line+1+i))-leadingSpaces([]byte(text)))
 		break
 	}
-	return n.Value, n.Line + 1, indent + 1, indent
+	return n.Value, at.line + 1, indent + 1, indent
 }
 
 // Source is the document's text; not to be changed.
