@@ -96,3 +96,101 @@ func unusedRunes(source []byte, n int) []rune {
 // Expanded reports whether Expand changed the node. Its value then is not what
 // stands in the file and may be a secret, so it is not shown to anybody.
 func (n *Node) Expanded() bool { return n.expanded }
+
+// Hide masks the scalars of n, in diagnostics made from now on, in the source
+// that they show. Call it before Expand. A mere reference such as ${TOKEN} stays readable.
+func (d *Document) Hide(n *Node) {
+	d.source = bytes.Clone(d.source)
+	d.hide(n)
+}
+
+func (d *Document) hide(n *Node) {
+	for _, item := range n.items {
+		d.hide(item)
+	}
+	for _, e := range n.entries {
+		d.hide(e.Value)
+	}
+	if n.Kind == List || n.Kind == Map || n.Kind == Null || isReference(n.Value) {
+		return
+	}
+	start := offsetOf(d.source, n.Line, n.Column)
+	text := d.source[start:]
+	switch {
+	case len(text) == 0:
+	case !n.Quoted && bytes.HasPrefix(text, []byte(n.Value)):
+		mask(text[:len(n.Value)])
+	case n.Quoted && !n.Block && text[0] == '"':
+		mask(text[1:closing(text, '"')])
+	case n.Quoted && !n.Block && text[0] == '\'':
+		mask(text[1:closing(text, '\'')])
+	default: // of several lines, or with a tag: all that is indented deeper
+		end := bytes.IndexByte(text, '\n') + 1
+		if end == 0 {
+			end = len(text)
+		}
+		first := d.source[bytes.LastIndexByte(d.source[:start], '\n')+1:]
+		indent := len(first) - len(bytes.TrimLeft(first, " "))
+		for end < len(text) {
+			line, _, _ := bytes.Cut(text[end:], []byte{'\n'})
+			trimmed := bytes.TrimLeft(line, " ")
+			if len(bytes.TrimSpace(line)) > 0 && len(line)-len(trimmed) <= indent {
+				break
+			}
+			end = min(len(text), end+len(line)+1)
+		}
+		mask(text[:end])
+	}
+}
+
+// isReference reports whether value is one ${...} without a default.
+func isReference(value string) bool {
+	name, ok := strings.CutPrefix(value, "${")
+	name, closed := strings.CutSuffix(name, "}")
+	return ok && closed && !strings.ContainsAny(name, "{}") && !strings.Contains(name, ":-")
+}
+
+// closing is the position of the quote that ends the string text begins with,
+// or the length of text when there is none.
+func closing(text []byte, quote byte) int {
+	for i := 1; i < len(text); i++ {
+		switch {
+		case quote == '"' && text[i] == '\\':
+			i++
+		case text[i] == quote && quote == '\'' && i+1 < len(text) && text[i+1] == quote:
+			i++
+		case text[i] == quote:
+			return i
+		}
+	}
+	return len(text)
+}
+
+// mask overwrites text with as many characters of the same lengths, so that
+// neither offsets nor columns change.
+func mask(text []byte) {
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r != '\n' && r != '\r' && r != ' ' {
+			copy(text[i:i+size], [...]string{"", "*", "·", "•", "🞄"}[size])
+		}
+		i += size
+	}
+}
+
+// offsetOf is where a place is in source, lines and columns counted from 1.
+func offsetOf(source []byte, line, column int) int {
+	offset := 0
+	for ; line > 1; line-- {
+		next := bytes.IndexByte(source[offset:], '\n')
+		if next < 0 {
+			return len(source)
+		}
+		offset += next + 1
+	}
+	for ; column > 1 && offset < len(source); column-- {
+		_, size := utf8.DecodeRune(source[offset:])
+		offset += size
+	}
+	return offset
+}

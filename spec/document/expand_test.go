@@ -53,3 +53,51 @@ func TestParseExpandableKeepsPlaces(t *testing.T) {
 		t.Errorf("a syntax error shows %+v", list)
 	}
 }
+
+func TestHide(t *testing.T) {
+	t.Parallel()
+	const source = `a: {token: geheim, other: shown} # geheim
+b:
+  token: "ge\"heim"   # shown
+  twin: 'ge''heim'
+  ref: ${GEHEIM}
+  def: ${X:-geheim}
+  num: 4711
+  block: |
+    geheim
+    geheim
+  long: geheim
+    geheim
+  tag: !x geheim
+  list: [geheim, {k: gehäim🔒}]
+last: shown
+`
+	const want = `a: {token: ******, other: shown} # geheim
+b:
+  token: "********"   # shown
+  twin: '********'
+  ref: ${GEHEIM}
+  def: ************
+  num: ****
+  block: *
+    ******
+    ******
+  long: ******
+    ******
+  tag: ** ******
+  list: [******, {k: ***·**🞄}]
+last: shown
+`
+	doc, list := document.ParseExpandable("f.yaml", []byte(source))
+	if len(list) > 0 {
+		t.Fatal(list)
+	}
+	doc.Hide(doc.Root.At("a", "token"))
+	doc.Hide(doc.Root.Get("b"))
+	if got := string(doc.Source()); got != want {
+		t.Errorf("got:\n%s", got)
+	}
+	if d := doc.Root.At("b", "token").Errorf("x", "m"); strings.Contains(strings.Join(d.Snippet.Lines, "\n"), "ge\\") {
+		t.Errorf("snippet shows it: %q", d.Snippet.Lines)
+	}
+}
