@@ -1,0 +1,303 @@
+// Package app wires the gateway together and owns its life: New opens
+// everything, Run serves until it is told to stop and then drains, Reload takes
+// over changed files, Close gives everything back. Only cli calls it.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"switchhook/gateway/config"
+	"switchhook/gateway/console"
+	"switchhook/gateway/deliver"
+	"switchhook/gateway/deliver/destination"
+	"switchhook/gateway/hook"
+	"switchhook/gateway/ingest"
+	"switchhook/gateway/live"
+	"switchhook/gateway/script"
+	"switchhook/gateway/server"
+	"switchhook/gateway/store"
+	"switchhook/gateway/store/sqlite"
+	"switchhook/spec/diagnostic"
+)
+
+// Options are what a gateway is made from.
+type Options struct {
+	Config *config.Config
+	// LoadConfig reads the configuration again, for Reload.
+	LoadConfig func() (*config.Config, diagnostic.List)
+	// Version of the program, for the console and outgoing requests.
+	Version string
+	Logger  *slog.Logger
+	// Stdout is where stdout destinations write.
+	Stdout io.Writer
+	// Report shows findings of a reload to the person at the terminal.
+	Report func(diagnostic.List)
+}
+
+// Gateway is a running gateway.
+type Gateway struct {
+	o        Options
+	store    store.Store
+	engine   script.Engine
+	live     *live.Live
+	pipeline *ingest.Pipeline
+	deliver  *deliver.Engine
+	server   *server.Server
+	console  *console.Console
+	admin    *http.Server
+
+	webhooks, adminListener net.Listener
+}
+
+// ConfigError is returned by New when the configuration cannot be used.
+type ConfigError struct{ List diagnostic.List }
+
+func (e *ConfigError) Error() string { return e.List.Error() }
+
+// New opens the store, loads the connectors and listens; it serves nothing
+// yet. The error is a *ConfigError when the configuration is at fault. Close
+// must be called when it is nil.
+func New(ctx context.Context, o Options) (_ *Gateway, err error) {
+	g := &Gateway{o: o}
+	defer func() {
+		if err != nil {
+			_ = g.Close()
+		}
+	}()
+	cfg := o.Config
+	key, err := URLKey(cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.store, err = sqlite.Open(cfg.Data, sqlite.Options{DedupeWindow: cfg.Dedupe.Window, Logger: o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("opening the store in %s: %w", cfg.Data, err)
+	}
+	g.engine = Engine(cfg)
+	g.live = live.New(&live.Builder{Engine: g.engine, URLKey: key, Now: time.Now})
+	if _, list := g.live.Reload(ctx, cfg); list.HasErrors() {
+		return nil, &ConfigError{list}
+	}
+	if err := g.loadStored(ctx); err != nil {
+		return nil, err
+	}
+	g.deliver = deliver.New(deliver.Options{
+		Queue:    g.store,
+		Lookup:   g.subscription,
+		Senders:  destination.Senders(destination.Options{Stdout: o.Stdout}),
+		Logger:   o.Logger,
+		Disabled: g.live.SetDisabled,
+	})
+	g.console = console.New(console.Options{Ready: g.ready, Live: g.live, Version: o.Version})
+	g.pipeline = ingest.New(ingest.Options{
+		Engine: g.engine, Store: g.store, Subscriptions: g.live, Offer: g.deliver.Offer,
+		Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: &requestLog{o.Logger},
+	})
+	g.server = server.New(g.serverOptions())
+	if g.webhooks, err = net.Listen("tcp", cfg.Server.Listen); err != nil {
+		return nil, fmt.Errorf("listening for webhooks: %w", err)
+	}
+	if g.adminListener, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
+		return nil, fmt.Errorf("listening for the admin API: %w", err)
+	}
+	return g, nil
+}
+
+// URLKey is the key that the tokens in webhook URLs are made with: that of the
+// configuration, or else the one in the data directory, which is made when there is none.
+func URLKey(cfg *config.Config) (live.URLKey, error) {
+	if cfg.URLKey.IsSet() {
+		return live.URLKey(cfg.URLKey.Reveal()), nil
+	}
+	return live.LoadURLKey(cfg.Data)
+}
+
+// Engine is the script engine that the configuration asks for.
+func Engine(cfg *config.Config) script.Engine {
+	return script.NewInProcess(script.Options{Timeout: cfg.Scripts.Timeout})
+}
+
+func newULID() string { return ulid.Make().String() }
+
+// loadStored takes over what the store knows: subscriptions made at run time,
+// and which ones are disabled.
+func (g *Gateway) loadStored(ctx context.Context) error {
+	disabled, err := g.store.Disabled(ctx)
+	if err != nil {
+		return fmt.Errorf("reading disabled subscriptions: %w", err)
+	}
+	for id, reason := range disabled {
+		g.live.SetDisabled(id, reason)
+	}
+	err = g.live.AddStored(ctx, func(yield func(*hook.Subscription) bool) error {
+		return g.store.Subscriptions(ctx, yield)
+	})
+	if err != nil {
+		return fmt.Errorf("reading subscriptions: %w", err)
+	}
+	return nil
+}
+
+// subscription is what the delivery engine sees of a subscription.
+func (g *Gateway) subscription(id string) (*hook.Subscription, bool) {
+	r := g.live.Subscription(id)
+	if r == nil || g.live.DisabledReason(id) != "" {
+		return nil, false
+	}
+	return r.Subscription, true
+}
+
+// ready says why requests cannot be taken; nil when they can.
+func (g *Gateway) ready() error { return g.store.Err() }
+
+// target adapts an endpoint to the server.
+type target struct {
+	pipeline *ingest.Pipeline
+	endpoint *live.Endpoint
+}
+
+func (t target) Receive(ctx context.Context, req *hook.Request) *hook.Response {
+	return t.pipeline.Receive(ctx, t.endpoint, req)
+}
+
+// Find implements server.Gateway.
+func (g *Gateway) Find(path string) (server.Target, bool) {
+	e := g.live.Current().Find(path)
+	if e == nil {
+		return nil, false
+	}
+	return target{g.pipeline, e}, true
+}
+
+// Live is the configuration as it is now.
+func (g *Gateway) Live() *live.Live { return g.live }
+
+// Addresses are those that webhooks and the admin API are listened on.
+func (g *Gateway) Addresses() (webhooks, admin string) {
+	return g.webhooks.Addr().String(), g.adminListener.Addr().String()
+}
+
+// Run serves until ctx ends, then drains: requests under way are answered,
+// attempts under way are settled, both within the configured time. It returns
+// nil after a clean drain.
+func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.deliver.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("starting delivery: %w", err)
+	}
+	failed := make(chan error, 2)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := g.server.Serve(g.webhooks); err != nil {
+			failed <- fmt.Errorf("serving webhooks: %w", err)
+		}
+	})
+	g.admin = &http.Server{Handler: g.console, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(g.o.Logger.Handler(), slog.LevelDebug)}
+	serving.Go(func() {
+		if err := g.admin.Serve(g.adminListener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serving the admin API: %w", err)
+		}
+	})
+	g.console.SetServing(true)
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	}
+	g.console.SetServing(false)
+	g.o.Logger.Info("draining", "deadline", g.o.Config.Server.DrainTimeout)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.o.Config.Server.DrainTimeout)
+	defer cancel()
+	if err := g.server.Shutdown(drain); err != nil {
+		cause = errors.Join(cause, fmt.Errorf("draining requests: %w", err))
+	}
+	if err := g.deliver.Stop(drain); err != nil {
+		g.o.Logger.Warn("some deliveries were cut off, they will be made again", "error", err)
+	}
+	adminDrain, cancelAdmin := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancelAdmin()
+	if g.admin.Shutdown(adminDrain) != nil {
+		_ = g.admin.Close()
+	}
+	serving.Wait()
+	return cause
+}
+
+// Reload reads config.yaml and the connectors folder again. What is wrong in
+// config.yaml leaves the current configuration in place; a broken connector
+// keeps its last good version. What cannot change while the gateway runs is
+// named in a warning.
+func (g *Gateway) Reload(ctx context.Context) {
+	cfg, list := g.o.LoadConfig()
+	if cfg == nil {
+		g.o.Logger.Error("config is broken, the last good one stays in force")
+		g.o.Report(list)
+		return
+	}
+	previous := g.live.Current()
+	next, list := g.live.Reload(ctx, cfg)
+	if next == nil {
+		g.o.Logger.Error("config is broken, the last good one stays in force")
+		g.o.Report(list)
+		return
+	}
+	for _, name := range fixedSettings(previous.Config, cfg) {
+		g.o.Logger.Warn("this setting changes with a restart only", "setting", name)
+	}
+	g.deliver.Reload()
+	g.o.Logger.Info("reloaded", "generation", next.Number, "connectors", len(next.Connectors), "webhooks", len(next.Endpoints))
+	live.LogProblems(g.o.Logger, next)
+	list.Add(next.Problems()...)
+	if len(list) > 0 {
+		g.o.Report(list)
+	}
+}
+
+// fixedSettings names the settings that differ and take a restart.
+func fixedSettings(old, new *config.Config) []string {
+	var names []string
+	differs := func(name string, same bool) {
+		if !same {
+			names = append(names, name)
+		}
+	}
+	a, b := old.Server, new.Server
+	differs("server.listen", a.Listen == b.Listen)
+	differs("server limits and timeouts", a.MaxBody == b.MaxBody && a.MaxHeader == b.MaxHeader && a.InFlightBytes == b.InFlightBytes &&
+		a.MaxConnections == b.MaxConnections && a.ReadTimeout == b.ReadTimeout && a.WriteTimeout == b.WriteTimeout && a.IdleTimeout == b.IdleTimeout)
+	differs("admin", old.Admin == new.Admin)
+	differs("data", filepath.Clean(old.Data) == filepath.Clean(new.Data))
+	differs("scripts", old.Scripts == new.Scripts)
+	differs("dedupe", old.Dedupe == new.Dedupe)
+	differs("log", old.Log == new.Log)
+	return names
+}
+
+// Close gives back what New opened. After Run has returned, or instead of Run.
+func (g *Gateway) Close() error {
+	var errs []error
+	if g.webhooks != nil {
+		_ = g.webhooks.Close() // the server has closed it already, after Run
+	}
+	if g.adminListener != nil {
+		_ = g.adminListener.Close()
+	}
+	if g.engine != nil {
+		errs = append(errs, g.engine.Close())
+	}
+	if g.store != nil {
+		errs = append(errs, g.store.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,42 @@
+package app
+
+import (
+	"log/slog"
+	"time"
+
+	"switchhook/gateway/hook"
+	"switchhook/gateway/ingest"
+)
+
+// requestLog logs one line for every request to a webhook.
+type requestLog struct{ log *slog.Logger }
+
+func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
+	r := rec.Request
+	attrs := []any{
+		"id", r.ID, "workspace", r.Workspace, "integration", r.Integration, "webhook", r.Webhook,
+		"outcome", string(rec.Outcome), "status", rec.Response.Status, "bytes", len(r.Body),
+		"events", len(rec.Events), "deliveries", len(rec.Deliveries), "took", took,
+	}
+	if rec.Failure == nil {
+		l.log.Info("request", attrs...)
+		return
+	}
+	attrs = append(attrs, "kind", rec.Failure.Kind, "reason", rec.Failure.Message)
+	if rec.Failure.ID != "" {
+		attrs = append(attrs, "errorId", rec.Failure.ID)
+	}
+	if s := rec.Failure.Stack; len(s) > 0 {
+		attrs = append(attrs, "at", s[0])
+	}
+	l.log.Warn("request", attrs...)
+}
+
+func (l *requestLog) Turned(t ingest.Turned) {
+	level := slog.LevelInfo
+	if t.Kind == "unavailable" {
+		level = slog.LevelError
+	}
+	l.log.Log(nil, level, "request", "id", t.ID, "workspace", t.Workspace, "integration", t.Integration, "webhook", t.Webhook,
+		"outcome", t.Kind, "status", t.Status, "bytes", t.BodySize, "reason", t.Reason, "took", t.Took)
+}

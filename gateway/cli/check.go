@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchhook/gateway/config"
+	"switchhook/gateway/live"
+	"switchhook/gateway/script"
+	"switchhook/spec"
+	"switchhook/spec/diagnostic"
+	"switchhook/spec/document"
+)
+
+func now() time.Time { return time.Now() }
+
+func (p *program) checkCommand() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "check [PATH]",
+		Short: "Find every mistake in a connector, a folder of connectors, or a whole configuration",
+		Long: `Check reads a connector (a folder with spec.yml, or a YAML file), a folder of
+connectors, or a configuration with all its connectors, and reports every
+mistake at once. Without PATH it checks the configuration.
+
+Exit code 0: no errors (there may be warnings), 1: errors, 2: nothing to check.`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError("check takes one path at most, got %d", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			write, ok := formats[format]
+			if !ok {
+				return usageError("unknown format %q: it is text, json or sarif", format)
+			}
+			path := p.configPath
+			if len(args) > 0 {
+				path = args[0]
+			}
+			list, err := p.check(c.Context(), path)
+			if err != nil {
+				return err
+			}
+			list.Sort()
+			if err := write(p.streams, list); err != nil {
+				return err
+			}
+			if list.HasErrors() {
+				return &exitError{exitFindings, nil}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&format, "format", "text", "text, json, or sarif for code hosts")
+	return c
+}
+
+var formats = map[string]func(Streams, diagnostic.List) error{
+	"text": func(s Streams, l diagnostic.List) error { return diagnostic.WriteText(s.Out, l, s.OutColor) },
+	"json": func(s Streams, l diagnostic.List) error { return diagnostic.WriteJSON(s.Out, l) },
+	"sarif": func(s Streams, l diagnostic.List) error {
+		return diagnostic.WriteSARIF(s.Out, l, version())
+	},
+}
+
+// check finds everything that is wrong with what is at path.
+func (p *program) check(ctx context.Context, path string) (diagnostic.List, error) {
+	engine := script.NewInProcess(script.Options{})
+	defer engine.Close()
+	// No URL of the builder's is shown, so any key will do.
+	builder := &live.Builder{Engine: engine, URLKey: make(live.URLKey, 32), Now: now}
+	kind, err := kindOf(path)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case configFile:
+		cfg, list := config.Load(path, config.Options{Set: p.set})
+		if cfg == nil {
+			return list, nil
+		}
+		g, more := builder.Build(ctx, cfg, nil)
+		list.Add(more...)
+		if g != nil {
+			for _, c := range g.Connectors {
+				list.Add(c.Problems...)
+			}
+		} else {
+			// The connectors' own mistakes are wanted too.
+			found, err := checkFolder(builder, cfg.Connectors)
+			if err != nil {
+				return nil, err
+			}
+			list.Add(found...)
+		}
+		return list, nil
+	case connectorsFolder:
+		return checkFolder(builder, path)
+	}
+	return builder.LoadConnector(path, nil).Problems, nil
+}
+
+func checkFolder(builder *live.Builder, folder string) (diagnostic.List, error) {
+	paths, list := spec.Find(folder)
+	for _, path := range paths {
+		list.Add(builder.LoadConnector(path, nil).Problems...)
+	}
+	if len(paths) == 0 && len(list) == 0 {
+		return nil, usageError("%s has no connectors in it", folder)
+	}
+	return list, nil
+}
+
+// pathKind is what a path given to check or test leads to.
+type pathKind int
+
+const (
+	configFile pathKind = iota
+	connectorFolder
+	connectorFile
+	connectorsFolder
+)
+
+// kindOf tells what a path leads to.
+func kindOf(path string) (pathKind, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, usageError("%s does not exist", path)
+	}
+	if err != nil {
+		return 0, usageError("reading %s: %w", path, err)
+	}
+	if info.IsDir() {
+		for _, name := range []string{"spec.yml", "spec.yaml", "global-webhooks"} {
+			if _, err := os.Stat(filepath.Join(path, name)); err == nil {
+				return connectorFolder, nil
+			}
+		}
+		return connectorsFolder, nil
+	}
+	if !info.Mode().IsRegular() {
+		return 0, usageError("%s is neither a file nor a folder", path)
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return 0, usageError("reading %s: %w", path, err)
+	}
+	doc, _ := document.Parse(path, source)
+	for _, key := range []string{"workspaces", "server", "admin", "connectors", "scripts"} {
+		if doc.Root.Get(key) != nil {
+			return configFile, nil
+		}
+	}
+	if doc.Root.Get("globalWebhooks") != nil || doc.Root.Get("key") != nil || filepath.Base(path) != "config.yaml" {
+		return connectorFile, nil
+	}
+	return configFile, nil
+}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"switchhook/gateway/app"
+	"switchhook/gateway/config"
+	"switchhook/gateway/live"
+	"switchhook/spec/diagnostic"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Receive and deliver webhooks until interrupted (the default)",
+		Long: `Serve receives webhooks, stores and delivers them.
+
+SIGINT and SIGTERM drain: requests and attempts under way are finished, then
+the process ends with code 0. A second one ends it at once. SIGHUP reads the
+configuration and the connectors again.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context()) },
+	}
+}
+
+func (p *program) serve(ctx context.Context) error {
+	cfg, err := p.loadConfig()
+	if err != nil {
+		return err
+	}
+	logger := p.logger(cfg)
+	gateway, err := app.New(ctx, app.Options{
+		Config:     cfg,
+		LoadConfig: func() (*config.Config, diagnostic.List) { return config.Load(p.configPath, config.Options{Set: p.set}) },
+		Version:    version(),
+		Logger:     logger,
+		Stdout:     p.streams.Out,
+		Report:     p.report,
+	})
+	var unusable *app.ConfigError
+	switch {
+	case errors.As(err, &unusable):
+		p.report(unusable.List)
+		return &exitError{exitUsage, nil}
+	case err != nil:
+		return err
+	}
+	defer func() {
+		if closeErr := gateway.Close(); closeErr != nil {
+			logger.Error("closing", "error", closeErr)
+		}
+	}()
+	g := gateway.Live().Current()
+	p.report(g.Warnings)
+	p.report(g.Problems())
+	live.LogProblems(logger, g)
+	p.announce(gateway, g)
+
+	reloading, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		reloadOnHangup(reloading, gateway)
+	}()
+	err = gateway.Run(ctx)
+	cancel()
+	<-done
+	return err
+}
+
+// reloadOnHangup reloads for each SIGHUP until ctx ends.
+func reloadOnHangup(ctx context.Context, gateway *app.Gateway) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			gateway.Reload(ctx)
+		}
+	}
+}
+
+// announce tells the person at the terminal where everything is.
+func (p *program) announce(gateway *app.Gateway, g *live.Generation) {
+	out := p.streams.Err
+	webhooks, admin := gateway.Addresses()
+	fmt.Fprintf(out, "switchhook %s\n", version())
+	fmt.Fprintf(out, "  webhooks  http://%s\n  admin     http://%s\n  data      %s\n", webhooks, admin, g.Config.Data)
+	if len(g.Endpoints) == 0 {
+		fmt.Fprintf(out, "\nNo webhook URLs: %s has no integrations.\n", g.Config.Path)
+		return
+	}
+	fmt.Fprintln(out, "\nWebhook URLs:")
+	for _, e := range g.Endpoints {
+		fmt.Fprintf(out, "  %s\n", e.URL)
+	}
+}

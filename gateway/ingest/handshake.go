@@ -1,0 +1,129 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+
+	"switchhook/gateway/hook"
+	"switchhook/gateway/script"
+	"switchhook/gateway/store"
+)
+
+// handshake answers a request that is one; nil when it is not.
+func (r *run) handshake(ctx context.Context, verified bool) *Answered {
+	shake := r.e.Webhook.Handshake
+	switch {
+	case shake == nil,
+		!verified && !shake.Matches(r.req, r.parsed),
+		verified && !shake.MatchesVerified(r.req, r.parsed):
+		return nil
+	}
+	state, err := r.state(ctx)
+	if err != nil {
+		return r.unavailable("reading the integration's state", err)
+	}
+	resp, remember, useFunction, err := shake.Answer(r.req, r.parsed(), r.e.Parameters, state)
+	answered := &Answered{Kind: "handshake", Response: resp}
+	switch {
+	case err != nil:
+		answered.Reason = err.Error()
+		if resp == nil {
+			answered.Response = problem(403, statusText(403), err.Error(), r.req.ID)
+		}
+		return answered
+	case useFunction:
+		if remember = r.handshakeFunction(ctx, state, answered); answered.Failure != nil {
+			return answered
+		}
+	}
+	if err := r.remember(ctx, state, remember, answered); err != nil {
+		return r.unavailable("remembering a handshake's value", err)
+	}
+	return answered
+}
+
+// handshakeFunction has the connector's handshake function answer.
+func (r *run) handshakeFunction(ctx context.Context, state map[string]string, answered *Answered) (remember map[string]string) {
+	in := &script.HandleInput{Request: r.req, Body: r.parsed(), Parameters: r.e.Parameters, State: state}
+	if r.change != nil {
+		r.change(in)
+	}
+	result, err := r.p.o.Engine.Handle(ctx, r.e.Webhook.HandshakeFunction, in)
+	if result != nil {
+		answered.Console, answered.Took = result.Console, result.Took
+		if r.onResult != nil {
+			r.onResult(result)
+		}
+	}
+	if err != nil {
+		var failure *script.Error
+		if !errors.As(err, &failure) {
+			failure = &script.Error{Failure: hook.Failure{Kind: "unavailable", Message: err.Error()}}
+		}
+		status, detail := 500, "the handshake function of this webhook failed"
+		if failure.Failure.Kind == "refused" || failure.Failure.Kind == "input" {
+			status, detail = failure.Status, failure.Failure.Message
+		}
+		answered.Reason = failure.Error()
+		answered.Failure = &failure.Failure
+		answered.Response = problem(status, statusText(status), detail, r.req.ID)
+		return nil
+	}
+	answered.Response = &hook.Response{Status: 200}
+	if result.Response != nil {
+		answered.Response = result.Response
+	}
+	return result.Remember
+}
+
+// remember stores what a handshake gave to remember. A value that is set to
+// something else already may only be replaced while pairing is open; the
+// handshake is then refused, or anyone could put a secret of their own in place.
+func (r *run) remember(ctx context.Context, state, remember map[string]string, answered *Answered) error {
+	changed := maps.Clone(state)
+	if changed == nil {
+		changed = map[string]string{}
+	}
+	id := r.e.IntegrationID()
+	for _, key := range slices.Sorted(maps.Keys(remember)) {
+		value := remember[key]
+		if old, ok := state[key]; ok && old == value {
+			continue
+		}
+		err := r.p.o.Store.Remember(ctx, id, key, value, r.p.o.pairing(id))
+		if errors.Is(err, store.ErrConflict) {
+			answered.Response = problem(403, statusText(403), "this webhook is paired already; open pairing for it to pair it anew", r.req.ID)
+			answered.Reason = "a handshake tried to replace the remembered value " + key + " while pairing is closed"
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		changed[key] = value
+		answered.Remembered = append(answered.Remembered, key)
+	}
+	if len(answered.Remembered) > 0 {
+		r.p.o.Subscriptions.SetState(id, changed)
+	}
+	return nil
+}
+
+func (o *Options) pairing(integration string) bool {
+	return o.PairingOpen != nil && o.PairingOpen(integration)
+}
+
+func statusText(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "Error"
+}
+
+func quote(s string) string {
+	b, _ := json.Marshal(s) // a string always encodes
+	return string(b)
+}

@@ -1,0 +1,334 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"switchhook/gateway/config"
+	"switchhook/gateway/handshake"
+	"switchhook/gateway/script"
+	"switchhook/gateway/verify"
+	"switchhook/spec"
+	"switchhook/spec/diagnostic"
+	"switchhook/spec/document"
+)
+
+// Builder makes generations. Its fields are not changed after the first Build.
+type Builder struct {
+	// Engine runs the selector getters of events.
+	Engine script.Engine
+	// URLKey makes the tokens in URLs.
+	URLKey URLKey
+	// Cache keeps built functions over restarts; nil for none.
+	Cache script.Cache
+	// Verify is how verification fetches certificates and keys.
+	Verify verify.Options
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Build makes a generation of cfg and its connectors folder. Connectors that
+// did not change since previous (nil at start) are taken over as they are; one
+// whose new version is broken keeps its last good version. When the list has
+// errors (all of them about cfg; findings about connectors are in
+// Generation.Connectors) the generation is nil.
+func (b *Builder) Build(ctx context.Context, cfg *config.Config, previous *Generation) (*Generation, diagnostic.List) {
+	g := &Generation{
+		Number: 1, Config: cfg, urlKey: b.URLKey, BuiltAt: b.Now(),
+		Connectors:    map[string]*Connector{},
+		endpoints:     map[string]*Endpoint{},
+		subscriptions: map[string]*Resolved{},
+	}
+	if previous != nil {
+		g.Number = previous.Number + 1
+	}
+	var list diagnostic.List
+	list.Add(b.loadConnectors(ctx, g, previous)...)
+	for _, name := range sortedKeys(cfg.Workspaces) {
+		w := cfg.Workspaces[name]
+		for _, key := range sortedKeys(w.Integrations) {
+			list.Add(b.bindIntegration(g, w.Integrations[key])...)
+		}
+		for _, key := range sortedKeys(w.Subscriptions) {
+			list.Add(b.addSubscription(ctx, g, w.Subscriptions[key])...)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		list.Add(diagnostic.Diagnostic{Code: "interrupted", File: cfg.Path, Message: "loading was interrupted: " + err.Error()})
+	}
+	slices.SortFunc(g.Endpoints, func(a, b *Endpoint) int { return strings.Compare(a.Path, b.Path) })
+	if list.HasErrors() {
+		return nil, list
+	}
+	g.Warnings = list
+	return g, list
+}
+
+// loadConnectors fills g.Connectors from the connectors folder.
+func (b *Builder) loadConnectors(ctx context.Context, g, previous *Generation) diagnostic.List {
+	folder := g.Config.Connectors
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		message := fmt.Sprintf("the connectors folder %s is not a folder", folder)
+		if err != nil {
+			message = fmt.Sprintf("the connectors folder cannot be read: %v", err)
+		}
+		return diagnostic.List{g.Config.Document.Root.At("connectors").Errorf("no-connectors-folder", "%s", message)}
+	}
+	paths, list := spec.Find(folder)
+	if list.HasErrors() {
+		return list
+	}
+	before := map[string]*Connector{}
+	if previous != nil {
+		for _, c := range previous.Connectors {
+			before[c.path] = c
+		}
+	}
+	loaded := make([]*Connector, len(paths))
+	var group errgroup.Group
+	group.SetLimit(4)
+	for i, path := range paths {
+		group.Go(func() error {
+			if ctx.Err() == nil {
+				loaded[i] = b.LoadConnector(path, before[path])
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return nil
+	for _, c := range loaded {
+		if c == nil {
+			continue
+		}
+		if other := g.Connectors[c.Key]; other != nil {
+			c.Problems.Add(diagnostic.Diagnostic{Code: "duplicate-connector", File: shownPath(c.path),
+				Message: fmt.Sprintf("the connector key %q is taken by %s", c.Key, shownPath(other.path)),
+				Hint:    "give one of them another key"})
+			other.Problems.Add(c.Problems[len(c.Problems)-1])
+			continue
+		}
+		g.Connectors[c.Key] = c
+	}
+	return list
+}
+
+// LoadConnector loads and builds the connector at path. Before is what was
+// loaded from there last, nil for nothing.
+func (b *Builder) LoadConnector(path string, before *Connector) *Connector {
+	loaded, list := spec.Load(path)
+	if loaded == nil {
+		c := &Connector{Key: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), State: Down, Problems: list, path: path}
+		return keepServing(c, before)
+	}
+	if before != nil && loaded.Hash != "" && before.hash == loaded.Hash {
+		return before
+	}
+	c := &Connector{
+		Key: loaded.Key, State: Up, Spec: loaded, Problems: list, LoadedAt: b.Now(),
+		Webhooks: map[string]*Webhook{}, Getters: map[string]*script.Program{},
+		path: path, hash: loaded.Hash,
+	}
+	for _, w := range loaded.Webhooks {
+		built, problems := b.buildWebhook(loaded, w)
+		c.Problems.Add(problems...)
+		c.Webhooks[w.Key] = built
+	}
+	for _, e := range loaded.Events {
+		if e.GetEventSelector == nil {
+			continue
+		}
+		program, problems := b.buildFunction(loaded, e.GetEventSelector)
+		c.Problems.Add(problems...)
+		c.Getters[e.Key] = program
+	}
+	c.Problems.Sort()
+	if c.Problems.HasErrors() {
+		c.State, c.Spec, c.Webhooks, c.Getters = Down, nil, nil, nil
+		return keepServing(c, before)
+	}
+	return c
+}
+
+// keepServing lets the last good version serve in place of a broken one.
+func keepServing(broken, before *Connector) *Connector {
+	if before == nil || before.State == Down {
+		return broken
+	}
+	stale := *before
+	stale.State, stale.Problems, stale.hash = Stale, broken.Problems, broken.hash
+	return &stale
+}
+
+func (b *Builder) buildWebhook(c *spec.Connector, w *spec.GlobalWebhook) (*Webhook, diagnostic.List) {
+	var list diagnostic.List
+	built := &Webhook{Spec: w}
+	if w.Verify != nil {
+		scheme, problems := verify.Parse(w.Verify)
+		list.Add(problems...)
+		built.Scheme = scheme
+		if scheme != nil && c.ParametersSchema != nil {
+			list.Add(undeclaredParameters(c, w.Verify, scheme.ParameterNames())...)
+		}
+	}
+	if w.Handshake != nil {
+		shake, problems := handshake.Parse(w.Handshake, w.HandshakeFunction != nil)
+		list.Add(problems...)
+		built.Handshake = shake
+	}
+	if w.Handle != nil {
+		program, problems := b.buildFunction(c, w.Handle)
+		list.Add(problems...)
+		built.Handle = program
+	}
+	if w.HandshakeFunction != nil {
+		program, problems := b.buildFunction(c, w.HandshakeFunction)
+		list.Add(problems...)
+		built.HandshakeFunction = program
+	}
+	return built, list
+}
+
+// undeclaredParameters reports names that verification refers to and
+// parametersSchema does not know: nobody could ever give them.
+func undeclaredParameters(c *spec.Connector, at *document.Node, names []string) diagnostic.List {
+	var schema struct {
+		Properties           map[string]json.RawMessage
+		AdditionalProperties json.RawMessage
+	}
+	if json.Unmarshal(c.ParametersSchema.Raw(), &schema) != nil || len(schema.Properties) == 0 {
+		return nil
+	}
+	var list diagnostic.List
+	for _, name := range names {
+		if _, ok := schema.Properties[name]; !ok {
+			d := at.Warnf("undeclared-parameter", "verify refers to parameters.%s, which parametersSchema does not declare", name)
+			d.Hint = diagnostic.DidYouMean(name, sortedKeys(schema.Properties))
+			list.Add(d)
+		}
+	}
+	return list
+}
+
+func (b *Builder) buildFunction(c *spec.Connector, f *spec.Function) (*script.Program, diagnostic.List) {
+	src := script.Source{
+		Connector: c.Key, Function: f.Name, Root: c.Root, Entry: f.File,
+		Code: f.Code, File: f.CodeFile, Line: f.Line, Column: f.Column, Shown: c.Shown, Cache: b.Cache,
+	}
+	if f.Kind == spec.Mapping {
+		src.Kind = script.Mapping
+	}
+	return script.Build(src)
+}
+
+func shownPath(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			return filepath.ToSlash(rel)
+		}
+	}
+	return path
+}
+
+// bindIntegration checks an integration's parameters and makes its endpoints.
+func (b *Builder) bindIntegration(g *Generation, in *config.Integration) diagnostic.List {
+	c := g.Connectors[in.Connector]
+	if c == nil {
+		return diagnostic.List{in.At("connector").UnknownName("connector", sortedKeys(g.Connectors))}
+	}
+	if c.State == Down {
+		return diagnostic.List{in.At("connector").Warnf("connector-down", "the connector %q is down; requests to its webhooks are answered 503", c.Key)}
+	}
+	parameters := json.RawMessage("{}")
+	if in.Parameters != nil {
+		parameters = in.Parameters.JSON()
+	}
+	var list diagnostic.List
+	if c.Spec.ParametersSchema != nil {
+		at := in.Parameters
+		if at == nil {
+			doc, _ := document.Parse(g.Config.Document.File, []byte("{}"))
+			for _, d := range c.Spec.ParametersSchema.Check(doc.Root) {
+				list.Add(in.Node.Errorf("missing-parameters", "integration %q: %s", in.Name, d.Message))
+			}
+		} else {
+			list.Add(c.Spec.ParametersSchema.Check(at)...)
+		}
+		parameters = c.Spec.ParametersSchema.Defaults(parameters)
+	}
+	if list.HasErrors() {
+		return list
+	}
+	for _, w := range c.Spec.Webhooks {
+		webhook := c.Webhooks[w.Key]
+		e := &Endpoint{
+			Generation: g, Connector: c, Webhook: webhook,
+			Workspace: in.Workspace, Integration: in.Name, Key: w.Key,
+			Path:       g.urlKey.Path(in.Workspace, in.Name, w.Key),
+			Parameters: parameters,
+		}
+		e.URL = g.Config.Server.PublicURL.String() + e.Path
+		e.token = e.Path[len(e.Path)-tokenLength:]
+		if webhook.Scheme != nil && !webhook.Scheme.None() {
+			verifier, err := webhook.Scheme.Bind(parameters, b.Verify)
+			if err != nil {
+				at := in.Node
+				if in.Parameters != nil {
+					at = in.Parameters
+				}
+				list.Add(at.Errorf("cannot-verify", "webhook %q of integration %q could not be verified: %s", w.Key, in.Name, err))
+				continue
+			}
+			e.Verifier = verifier
+		}
+		g.Endpoints = append(g.Endpoints, e)
+		g.endpoints[in.Workspace+"/"+in.Name+"/"+w.Key] = e
+	}
+	return list
+}
+
+// addSubscription resolves a subscription of config.yaml and indexes it.
+func (b *Builder) addSubscription(ctx context.Context, g *Generation, s *config.Subscription) diagnostic.List {
+	sub := s.Subscription
+	r, err := g.Resolve(ctx, b.Engine, &sub)
+	var mistakes FieldErrors
+	switch {
+	case errors.As(err, &mistakes):
+		var list diagnostic.List
+		for _, m := range mistakes {
+			d := s.At(m.Field).Errorf("bad-subscription", "subscription %q: %s", s.Name, m.Message)
+			d.Hint = m.Hint
+			list.Add(d)
+		}
+		return list
+	case err != nil:
+		return nil // ctx ended, which Build reports
+	}
+	g.subscriptions[r.Subscription.ID()] = r
+	if r.Inactive != "" {
+		return diagnostic.List{s.Node.Warnf("inactive-subscription", "subscription %q receives nothing: %s", s.Name, r.Inactive)}
+	}
+	g.index.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
+	return nil
+}
+
+// LogProblems logs every finding about connectors that are not up.
+func LogProblems(log *slog.Logger, g *Generation) {
+	for _, key := range sortedKeys(g.Connectors) {
+		c := g.Connectors[key]
+		if c.State == Up {
+			continue
+		}
+		errs, _ := c.Problems.Count()
+		log.Error("connector is broken", "connector", key, "state", string(c.State), "errors", errs)
+	}
+}

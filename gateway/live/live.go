@@ -1,0 +1,226 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"switchhook/gateway/config"
+	"switchhook/gateway/hook"
+	"switchhook/gateway/match"
+	"switchhook/spec/diagnostic"
+)
+
+// Live is the configuration as it is now. Reading takes no lock.
+type Live struct {
+	builder *Builder
+	current atomic.Pointer[Generation]
+
+	// mu serialises changes: reloads, and edits of subscriptions made at run time.
+	mu      sync.Mutex
+	index   match.Index[*hook.Subscription]
+	runtime sync.Map // id -> *Resolved
+	states  sync.Map // integration id -> map[string]string, replaced whole
+	// disabled maps the ids of disabled subscriptions to the reason.
+	disabled sync.Map
+}
+
+// New returns a Live that has no generation yet: Reload first.
+func New(builder *Builder) *Live { return &Live{builder: builder} }
+
+// Current is the generation that serves. It is nil before the first Reload.
+func (l *Live) Current() *Generation { return l.current.Load() }
+
+// Reload builds a generation of cfg and, unless the list has errors, makes it
+// the current one. Requests under way keep the generation that they began with.
+func (l *Live) Reload(ctx context.Context, cfg *config.Config) (*Generation, diagnostic.List) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	previous := l.current.Load()
+	g, list := l.builder.Build(ctx, cfg, previous)
+	if g == nil {
+		return nil, list
+	}
+	l.current.Store(g)
+	if previous != nil {
+		l.resolveAgain(ctx, g)
+	}
+	return g, list
+}
+
+// resolveAgain resolves the subscriptions made at run time against new connectors.
+func (l *Live) resolveAgain(ctx context.Context, g *Generation) {
+	l.runtime.Range(func(id, value any) bool {
+		old := value.(*Resolved)
+		if !needsResolving(old, g) {
+			return true
+		}
+		l.set(g, l.resolve(ctx, g, old.Subscription))
+		return ctx.Err() == nil
+	})
+}
+
+// needsResolving tells whether what a connector says can have changed what the
+// subscription wants.
+func needsResolving(r *Resolved, g *Generation) bool {
+	return r.Subscription.Event != "" || r.Inactive != "" ||
+		g.Endpoint(r.Subscription.Workspace, r.Subscription.Integration, r.Subscription.Webhook) == nil
+}
+
+// resolve is Generation.Resolve for a subscription that is stored already: a
+// mistake makes it inactive.
+func (l *Live) resolve(ctx context.Context, g *Generation, sub *hook.Subscription) *Resolved {
+	if sub.Event != "" {
+		fresh := *sub
+		fresh.Webhook, fresh.Selector = "", ""
+		sub = &fresh
+	}
+	r, err := g.Resolve(ctx, l.builder.Engine, sub)
+	if err != nil {
+		return &Resolved{Subscription: sub, Inactive: err.Error()}
+	}
+	return r
+}
+
+func (l *Live) set(g *Generation, r *Resolved) {
+	id := r.Subscription.ID()
+	old, had := l.runtime.Swap(id, r)
+	l.index.Update(func(e *match.Edit[*hook.Subscription]) {
+		if had {
+			remove(e, old.(*Resolved))
+		}
+		if r.Inactive == "" {
+			e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
+		}
+	})
+}
+
+func remove(e *match.Edit[*hook.Subscription], r *Resolved) {
+	if r.Inactive == "" {
+		e.Remove(r.Scope(), r.Selector, r.Subscription)
+	}
+}
+
+// AddStored takes over subscriptions made at run time as a store has them, at
+// start. A subscription that no longer fits the connectors is kept, inactive.
+func (l *Live) AddStored(ctx context.Context, each func(yield func(*hook.Subscription) bool) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := l.current.Load()
+	var err error
+	l.index.Update(func(e *match.Edit[*hook.Subscription]) {
+		err = each(func(sub *hook.Subscription) bool {
+			r := l.resolve(ctx, g, sub)
+			l.runtime.Store(sub.ID(), r)
+			if r.Inactive == "" {
+				e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
+			}
+			return ctx.Err() == nil
+		})
+	})
+	return err
+}
+
+// Put checks a subscription made at run time, has save store it, and makes it
+// effective. It replaces one of the same id; the id may not be one of
+// config.yaml. The error is FieldErrors, that of save, or ctx's.
+func (l *Live) Put(ctx context.Context, sub *hook.Subscription, save func(*hook.Subscription) error) (*Resolved, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := l.current.Load()
+	if g.Subscription(sub.ID()) != nil {
+		return nil, FieldErrors{{Field: "name", Message: fmt.Sprintf("%q is defined in config.yaml", sub.ID()), Hint: "change it there, or choose another name"}}
+	}
+	r, err := g.Resolve(ctx, l.builder.Engine, sub)
+	if err != nil {
+		return nil, err
+	}
+	if err := save(r.Subscription); err != nil {
+		return nil, err
+	}
+	l.set(g, r)
+	return r, nil
+}
+
+// Delete forgets a subscription made at run time after forget has removed it
+// from the store. It reports whether there was one.
+func (l *Live) Delete(id string, forget func() error) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old, ok := l.runtime.Load(id)
+	if !ok {
+		return false, nil
+	}
+	if err := forget(); err != nil {
+		return true, err
+	}
+	l.runtime.Delete(id)
+	l.index.Update(func(e *match.Edit[*hook.Subscription]) { remove(e, old.(*Resolved)) })
+	return true, nil
+}
+
+// Match appends to dst the subscriptions of g and those made at run time that
+// an event reaches. Disabled ones are left out; paused ones are not.
+func (l *Live) Match(dst []*hook.Subscription, g *Generation, scope match.Scope, selector string, payload []byte) []*hook.Subscription {
+	from := len(dst)
+	dst = g.index.Match(dst, scope, selector, payload)
+	dst = l.index.Match(dst, scope, selector, payload)
+	kept := dst[:from]
+	for _, sub := range dst[from:] {
+		if _, off := l.disabled.Load(sub.ID()); !off {
+			kept = append(kept, sub)
+		}
+	}
+	return kept
+}
+
+// Subscription returns a subscription by its id, from config.yaml or made at
+// run time; nil when there is none.
+func (l *Live) Subscription(id string) *Resolved {
+	if r := l.Current().Subscription(id); r != nil {
+		return r
+	}
+	if r, ok := l.runtime.Load(id); ok {
+		return r.(*Resolved)
+	}
+	return nil
+}
+
+// Runtime calls yield for every subscription made at run time, in no order.
+func (l *Live) Runtime(yield func(*Resolved) bool) {
+	l.runtime.Range(func(_, r any) bool { return yield(r.(*Resolved)) })
+}
+
+// SetDisabled marks a subscription as disabled with a reason; "" enables it.
+// It does not store anything.
+func (l *Live) SetDisabled(id, reason string) {
+	if reason == "" {
+		l.disabled.Delete(id)
+		return
+	}
+	l.disabled.Store(id, reason)
+}
+
+// DisabledReason says why a subscription is disabled; "" when it is not.
+func (l *Live) DisabledReason(id string) string {
+	if reason, ok := l.disabled.Load(id); ok {
+		return reason.(string)
+	}
+	return ""
+}
+
+// State returns what an integration remembers, as last given to SetState; not
+// to be changed.
+func (l *Live) State(integration string) (state map[string]string, known bool) {
+	if s, ok := l.states.Load(integration); ok {
+		return s.(map[string]string), true
+	}
+	return nil, false
+}
+
+// SetState keeps what an integration remembers in memory, since verification
+// may need it for every request. The caller does not change state afterwards.
+func (l *Live) SetState(integration string, state map[string]string) {
+	l.states.Store(integration, state)
+}
