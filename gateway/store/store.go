@@ -28,9 +28,32 @@ var (
 	ErrBroken = errors.New("store is broken, restart to recover")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
-	// ErrConflict: the value is already set and may not be replaced.
+	// ErrConflict: the value is already set and may not be replaced; or a
+	// request or event of that id is stored already.
 	ErrConflict = errors.New("already set")
+	// ErrCursor: the cursor of a list is not one that this store gave out.
+	ErrCursor = errors.New("not a cursor of this list")
+	// ErrCorrupt: what is on the disk is damaged. A store that finds it when it
+	// is opened refuses to open.
+	ErrCorrupt = errors.New("store is damaged")
 )
+
+// Options are what every store takes.
+type Options struct {
+	// Now is the clock by which events are duplicates and deliveries are due
+	// at once; nil means time.Now.
+	Now func() time.Time
+	// DedupeWindow is for how long the Key of an event is remembered; 0 means
+	// DefaultDedupeWindow.
+	DedupeWindow time.Duration
+}
+
+// DefaultDedupeWindow is how long the Key of an event is remembered.
+const DefaultDedupeWindow = 24 * time.Hour
+
+// MaxPerRequest is how many events, and how many deliveries, one request may
+// have in its life, re-runs included.
+const MaxPerRequest = 1<<20 - 1
 
 // Store keeps everything durably. All methods may be called from any
 // goroutine. A method that writes returns only after what it wrote is durable
@@ -43,24 +66,37 @@ type Store interface {
 	// event's Key was seen for the same workspace, integration and webhook within the dedupe window
 	// (deliveries of duplicates are removed from rec.Deliveries and not stored),
 	// and sets Delivery.State (Pending, or Waiting behind an earlier one of an
-	// ordered subscription). Pending deliveries that are due at once are
-	// returned leased to the caller: Claim does not return them until they are
+	// ordered subscription) and Delivery.Attempts (0). The window of a Key begins with the
+	// event that was not a duplicate. A delivery with a zero DueAt is due at
+	// the store's now; one that is Waiting has none. Pending deliveries that are due at once (DueAt not after the
+	// store's now) are returned leased to the caller: Claim does not return them until they are
 	// settled, released, or the process restarts.
+	//
+	// The store keeps nothing of rec. Every delivery's Event must be one of rec.Events.
+	// A request id that is stored already is ErrConflict. On an error rec is unchanged.
 	Append(ctx context.Context, rec *hook.Record) error
 
 	// Claim leases at most limit deliveries of a subscription that are pending,
-	// due at now and not leased, earliest due first. A lease ends with Settle,
-	// Release or a restart. The cost does not grow with the backlog.
+	// due at now (DueAt not after it) and not leased, earliest due first. They come with their events
+	// and payloads. A lease ends with Settle,
+	// Release or a restart. The cost does not grow with the backlog. An unknown
+	// subscription has nothing to claim.
 	Claim(ctx context.Context, subscription string, now time.Time, limit int) ([]*hook.Delivery, error)
 	// Release ends leases without an attempt; the deliveries stay as they were.
+	// Ids that are not leased are ignored.
 	Release(deliveryIDs ...string)
-	// Settle records attempts and moves their deliveries. When an ordered
-	// delivery is settled as Done or Dead, the next one of its selector
-	// becomes Pending, due at the attempt's end.
+	// Settle records attempts, moves their deliveries and ends their leases. The store gives
+	// an attempt its Number and keeps the first 4 KiB of its Response. When an ordered
+	// delivery is settled as Done or Dead, the next one of its subscription and selector
+	// (the lowest id) becomes Pending, due at the attempt's end (At plus Took), not leased.
+	//
+	// All settlements of a call are one transaction. A delivery that is no
+	// longer stored is passed over. One that became Dead while the attempt ran
+	// (DeleteSubscription) stays so when Next is Pending. The leases stay when Settle fails.
 	Settle(ctx context.Context, settlements ...hook.Settlement) error
 	// NextDue calls yield for every subscription that has pending deliveries
-	// not leased, with the time of its earliest. Used at start, and
-	// after a lease-free wake-up.
+	// not leased, with the time of its earliest, until yield returns false. Used at start, and
+	// after a lease-free wake-up. yield may call the store.
 	NextDue(ctx context.Context, yield func(subscription string, due time.Time) bool) error
 	// NextDueOf returns when the earliest unleased pending delivery of a subscription is
 	// due; ok is false where there is none.
@@ -77,9 +113,12 @@ type Store interface {
 
 	// PutSubscription creates or replaces a subscription made at run time.
 	PutSubscription(ctx context.Context, sub *hook.Subscription) error
-	// DeleteSubscription forgets one; its deliveries stay as they are, and those pending become dead.
+	// DeleteSubscription forgets one, and that it was disabled; its deliveries stay as they are,
+	// but those pending or waiting become dead. ErrNotFound when there is no such
+	// subscription made at run time.
 	DeleteSubscription(ctx context.Context, id string) error
-	// Subscriptions calls yield for every subscription made at run time, in order of id.
+	// Subscriptions calls yield for every subscription made at run time, in
+	// order of id, until yield returns false. yield may call the store and keep what it gets.
 	Subscriptions(ctx context.Context, yield func(*hook.Subscription) bool) error
 	// Disable marks a subscription (of either origin) as disabled with a reason
 	// ("receiver answered 410 Gone"); an empty reason enables it again.
@@ -87,9 +126,10 @@ type Store interface {
 	// Disabled returns the disabled subscriptions with their reasons.
 	Disabled(ctx context.Context) (map[string]string, error)
 
-	// Sweep deletes at most limit of the oldest requests received before the
-	// given time, or as long as the store holds more than maxBytes (0: no bound), with their events and
-	// settled deliveries; requests with pending or waiting deliveries stay.
+	// Sweep deletes at most limit of the oldest requests: those received before the
+	// given time, and any as long as the store holds more than maxBytes (0: no bound), with their events and
+	// settled deliveries; requests with pending or waiting deliveries stay, and so do
+	// Deferred ones, which are still to be handled.
 	// It returns how many it deleted; 0 means there is nothing left to do.
 	Sweep(ctx context.Context, before time.Time, maxBytes int64, limit int) (int, error)
 	// Stats returns sizes and counts, cheaply.
@@ -97,15 +137,21 @@ type Store interface {
 	// Err returns ErrFull or ErrBroken (wrapped, with the cause) while the
 	// store does not accept writes, else nil. Cheap: called for every request.
 	Err() error
-	// Close waits for writes under way, checkpoints and closes.
+	// Close waits for calls under way, and closes. Every later call returns
+	// ErrClosed, a second Close nil.
 	Close() error
 }
 
-// Reader answers questions about what is stored. Lists are newest first and
+// Reader answers questions about what is stored. Lists are newest first, that
+// is in the reverse order of Append, and
 // paged by cursor: an opaque string, "" for the first page and after the last.
+// Only next == "" says that there is no more: a page may hold fewer than Limit,
+// even none, where much had to be looked through. What is appended while
+// somebody pages does not shift the pages. Times come back in UTC; empty
+// slices may come back nil.
 type Reader interface {
-	// Request returns the whole record: request, events, deliveries (without
-	// Event, see EventID) and attempts.
+	// Request returns the whole record: request, events, deliveries (whose Event
+	// points to one of the record's) and attempts.
 	Request(ctx context.Context, id string) (*Stored, error)
 	// Requests lists summaries.
 	Requests(ctx context.Context, q RequestQuery) (page []RequestSummary, next string, err error)
@@ -126,11 +172,13 @@ type Stored struct {
 type RequestQuery struct {
 	Workspace, Integration, Webhook, Connector string
 	Outcome                                    hook.Outcome
-	// Text must occur in the request's body, id, path or in an event's selector.
-	Text          string
+	// Text must occur in the request's body, id, path or in an event's selector, byte for byte.
+	// A Text that is the whole id of a stored request finds that one alone.
+	Text string
+	// After and Before bound ReceivedAt: After <= ReceivedAt < Before.
 	After, Before time.Time
 	Cursor        string
-	// Limit is 1 to 1000; 0 means 100.
+	// Limit is 1 to 1000, larger means 1000; 0 means 100.
 	Limit int
 }
 
@@ -154,7 +202,8 @@ type DeliveryQuery struct {
 	Selector      string
 	State         hook.DeliveryState
 	RequestID     string
-	After, Before time.Time // of the request's arrival
+	// After and Before bound the request's arrival as in RequestQuery; Cursor and Limit too are as there.
+	After, Before time.Time
 	Cursor        string
 	Limit         int
 }
@@ -162,19 +211,27 @@ type DeliveryQuery struct {
 // Replayer makes settled deliveries pending again.
 type Replayer interface {
 	// Replay makes one delivery pending, due at now, its attempts counted anew.
-	// A delivery that is pending already is made due at now.
+	// A delivery that is pending already is made due at now. An ordered one becomes
+	// (or stays) Waiting while another of its subscription and selector is pending or waiting before it.
+	// It is not leased by this.
 	Replay(ctx context.Context, deliveryID string, now time.Time) (subscription string, err error)
 	// ReplayRecord adds the events and deliveries of a re-run of a stored
 	// request (which was Failed or Deferred, or is re-run on purpose) and
-	// replaces its outcome, failure, console and notes. Event ids must be new.
+	// replaces its outcome, failure, console, notes and handler time; the rest of the
+	// request stays as it was. Event ids must be new (else ErrConflict). It sets and leases what
+	// Append does; Keys that were first seen in this same request do not make
+	// its new events duplicates.
 	ReplayRecord(ctx context.Context, rec *hook.Record) error
 }
 
 // Stats are figures about the store.
 type Stats struct {
 	Requests, Events int64
-	Pending, Dead    int64
-	OldestPending    time.Time // zero: none
-	Bytes            int64     // on disk
-	OldestRequest    time.Time // zero: none
+	// Pending counts deliveries that are pending or waiting.
+	Pending, Dead int64
+	// OldestPending is when the request of the oldest of those pending or waiting arrived; zero: none.
+	OldestPending time.Time
+	// Bytes is what the store takes, on disk where it has one.
+	Bytes         int64
+	OldestRequest time.Time // zero: none
 }
