@@ -248,52 +248,63 @@ func (b *Builder) bindIntegration(g *Generation, in *config.Integration) diagnos
 	if c.State == Down {
 		return diagnostic.List{in.At("connector").Warnf("connector-down", "the connector %q is down; requests to its webhooks are answered 503", c.Key)}
 	}
-	parameters := json.RawMessage("{}")
-	if in.Parameters != nil {
-		parameters = in.Parameters.JSON()
+	endpoints, list := b.Endpoints(c, in.Workspace, in.Name, in.Parameters, in.Node, g.Config.Server.PublicURL.String())
+	for _, e := range endpoints {
+		e.Generation = g
+		g.Endpoints = append(g.Endpoints, e)
+		g.endpoints[in.Workspace+"/"+in.Name+"/"+e.Key] = e
+	}
+	return list
+}
+
+// Endpoints puts a connector that is not Down to use: it checks the parameters
+// of an integration (nil for none; then findings point at at) and returns an
+// endpoint for each webhook, without a generation.
+func (b *Builder) Endpoints(c *Connector, workspace, integration string, parameters, at *document.Node, publicURL string) ([]*Endpoint, diagnostic.List) {
+	raw := json.RawMessage("{}")
+	if parameters != nil {
+		raw = parameters.JSON()
 	}
 	var list diagnostic.List
-	if c.Spec.ParametersSchema != nil {
-		at := in.Parameters
-		if at == nil {
-			doc, _ := document.Parse(g.Config.Document.File, []byte("{}"))
-			for _, d := range c.Spec.ParametersSchema.Check(doc.Root) {
-				list.Add(in.Node.Errorf("missing-parameters", "integration %q: %s", in.Name, d.Message))
-			}
+	if schema := c.Spec.ParametersSchema; schema != nil {
+		if parameters != nil {
+			list.Add(schema.Check(parameters)...)
 		} else {
-			list.Add(c.Spec.ParametersSchema.Check(at)...)
+			none, _ := document.Parse(at.Document().File, []byte("{}"))
+			for _, d := range schema.Check(none.Root) {
+				missing := at.Errorf("missing-parameters", "integration %q: %s", integration, d.Message)
+				missing.Hint = d.Hint
+				list.Add(missing)
+			}
 		}
-		parameters = c.Spec.ParametersSchema.Defaults(parameters)
+		raw = schema.Defaults(raw)
 	}
 	if list.HasErrors() {
-		return list
+		return nil, list
 	}
+	if parameters != nil {
+		at = parameters
+	}
+	var endpoints []*Endpoint
 	for _, w := range c.Spec.Webhooks {
 		webhook := c.Webhooks[w.Key]
 		e := &Endpoint{
-			Generation: g, Connector: c, Webhook: webhook,
-			Workspace: in.Workspace, Integration: in.Name, Key: w.Key,
-			Path:       g.urlKey.Path(in.Workspace, in.Name, w.Key),
-			Parameters: parameters,
+			Connector: c, Webhook: webhook, Workspace: workspace, Integration: integration, Key: w.Key,
+			Path: b.URLKey.Path(workspace, integration, w.Key), Parameters: raw,
 		}
-		e.URL = g.Config.Server.PublicURL.String() + e.Path
+		e.URL = publicURL + e.Path
 		e.token = e.Path[len(e.Path)-tokenLength:]
 		if webhook.Scheme != nil && !webhook.Scheme.None() {
-			verifier, err := webhook.Scheme.Bind(parameters, b.Verify)
+			verifier, err := webhook.Scheme.Bind(raw, b.Verify)
 			if err != nil {
-				at := in.Node
-				if in.Parameters != nil {
-					at = in.Parameters
-				}
-				list.Add(at.Errorf("cannot-verify", "webhook %q of integration %q could not be verified: %s", w.Key, in.Name, err))
+				list.Add(at.Errorf("cannot-verify", "webhook %q of integration %q could not be verified: %s", w.Key, integration, err))
 				continue
 			}
 			e.Verifier = verifier
 		}
-		g.Endpoints = append(g.Endpoints, e)
-		g.endpoints[in.Workspace+"/"+in.Name+"/"+w.Key] = e
+		endpoints = append(endpoints, e)
 	}
-	return list
+	return endpoints, list
 }
 
 // addSubscription resolves a subscription of config.yaml and indexes it.
