@@ -12,6 +12,7 @@ import (
 
 	"switchhook/gateway/app"
 	"switchhook/gateway/config"
+	"switchhook/gateway/fixture"
 	"switchhook/gateway/live"
 	"switchhook/spec/diagnostic"
 )
@@ -103,5 +104,11 @@ func (p *program) announce(gateway *app.Gateway, g *live.Generation) {
 	fmt.Fprintln(out, "\nWebhook URLs:")
 	for _, e := range g.Endpoints {
 		fmt.Fprintf(out, "  %s\n", e.URL)
+	}
+	for _, e := range g.Endpoints {
+		if req := fixture.Sample(e, now()); req != nil {
+			fmt.Fprintf(out, "\nSend a sample webhook, signed as %s would:\n\n%s\n\n", e.Connector.Spec.Name, fixture.Curl(req))
+			return
+		}
 	}
 }
