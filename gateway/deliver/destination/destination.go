@@ -1,6 +1,13 @@
 // Package destination has the senders that bring a delivery to its
 // destination: http, stdout, file, nats and kafka. Senders makes all of them;
 // app hands them to the delivery engine.
+//
+// Every connection a sender makes goes through a guard that refuses addresses
+// of the gateway's own network, after the name was looked up and before
+// anything is sent, unless the destination's Allow lists the network.
+//
+// Nothing a sender returns contains a secret, the user information or query
+// of a URL, or the value of a static header.
 package destination
 
 import (
@@ -8,10 +15,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"switchhook/gateway/deliver"
-	"switchhook/gateway/hook"
 )
 
 // Options say what the senders work with. All of it has defaults.
@@ -30,17 +37,24 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Senders returns the senders by type of destination.
-func Senders(o Options) map[string]deliver.Sender { return map[string]deliver.Sender{} }
-
-// HeaderProblem is what is wrong with one static header of a destination.
-type HeaderProblem struct {
-	// Index is its place in the list.
-	Index int
-	// Message is one line; it never contains the header's value.
-	Message string
+// Senders returns the senders by type of destination: "http", "stdout",
+// "file", "nats" and "kafka". They hold no connections, files or goroutines before their first
+// Send; Close ends them.
+func Senders(o Options) map[string]deliver.Sender {
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return map[string]deliver.Sender{
+		"http":   newHTTP(o),
+		"stdout": newStdout(o),
+		"file":   newFile(o),
+		"nats":   newNATS(o),
+		"kafka":  newKafka(o),
+	}
 }
-
-// ValidateHeaders returns everything that is wrong with the static headers of
-// a destination; nil when they can be sent.
-func ValidateHeaders(h hook.Headers) []HeaderProblem { return nil }

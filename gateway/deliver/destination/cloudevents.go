@@ -1,0 +1,95 @@
+package destination
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"switchhook/gateway/hook"
+)
+
+// The attributes of a delivery as a CloudEvent 1.0
+// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md): the id is the event's, the
+// source /workspace/integration/webhook, the subject the selector, the time
+// that of the request's arrival.
+
+func cloudEventSource(d *hook.Delivery) string {
+	return "/" + d.Workspace + "/" + d.Integration + "/" + d.Webhook
+}
+
+// eventType is the event's type; where the handler gave none, the first segment
+// of the selector, which is the type in the selectors of most connectors.
+func eventType(d *hook.Delivery) string {
+	if d.Event.Type != "" {
+		return d.Event.Type
+	}
+	if first, _, _ := strings.Cut(d.Event.Selector, "/"); first != "" {
+		return first
+	}
+	return "event"
+}
+
+// cloudEventHeaders adds the attributes in binary mode
+// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md).
+func cloudEventHeaders(h http.Header, d *hook.Delivery) {
+	h["Ce-Specversion"] = []string{"1.0"}
+	h["Ce-Id"] = []string{cloudEventValue(d.Event.ID)}
+	h["Ce-Source"] = []string{cloudEventValue(cloudEventSource(d))}
+	h["Ce-Type"] = []string{cloudEventValue(eventType(d))}
+	h["Ce-Time"] = []string{d.ReceivedAt.UTC().Format(time.RFC3339Nano)}
+	if d.Event.Selector != "" {
+		h["Ce-Subject"] = []string{cloudEventValue(d.Event.Selector)}
+	}
+}
+
+// cloudEventValue percent-encodes as section 3.1.3.2 of the HTTP binding says:
+// space, double quote, percent and everything outside of printable ASCII.
+func cloudEventValue(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(strings.ToValidUTF8(s, string(utf8.RuneError))) {
+		if c <= ' ' || c == '"' || c == '%' || c >= 0x7f {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// cloudEvent is the event in structured mode; the payload stands in it byte
+// for byte.
+func cloudEvent(d *hook.Delivery) []byte {
+	var b bytes.Buffer
+	b.Grow(len(d.Event.Payload) + 512)
+	b.WriteString(`{"specversion":"1.0"`)
+	member(&b, "id", d.Event.ID)
+	member(&b, "source", cloudEventSource(d))
+	member(&b, "type", eventType(d))
+	if d.Event.Selector != "" {
+		member(&b, "subject", d.Event.Selector)
+	}
+	member(&b, "time", d.ReceivedAt.UTC().Format(time.RFC3339Nano))
+	member(&b, "datacontenttype", "application/json")
+	b.WriteString(`,"data":`)
+	b.Write(d.Event.Payload)
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// member writes a comma and a member of a JSON object.
+func member(b *bytes.Buffer, name, value string) {
+	b.WriteString(`,"` + name + `":`)
+	jsonString(b, value)
+}
+
+// jsonString writes a JSON string, without escaping <, > and &.
+func jsonString(b *bytes.Buffer, s string) {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string can always be encoded
+	b.Truncate(b.Len() - 1)
+}

@@ -1,0 +1,298 @@
+package destination
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"switchhook/gateway/deliver"
+	"switchhook/gateway/hook"
+)
+
+const (
+	keptResponse  = 4 << 10  // of an answer's body
+	drainResponse = 64 << 10 // read so that the connection can be used again
+	maxTransports = 256
+)
+
+// httpSender sends the event's payload with POST, after the Standard Webhooks
+// specification: https://github.com/standard-webhooks/standard-webhooks.
+//
+// The status decides: 2xx is success, whatever becomes of the answer's body.
+// Of that, the first 4 KiB are kept and at most 64 KiB read, within the attempt's
+// timeout. Redirects are not followed. One Send is one request: it is not
+// repeated on another connection when one breaks.
+type httpSender struct {
+	o         Options
+	userAgent []string
+
+	mu         sync.Mutex
+	transports map[string]*transport // by allowKey
+}
+
+type transport struct {
+	*http.Transport
+	used time.Time
+}
+
+func newHTTP(o Options) *httpSender {
+	agent := "Switchhook"
+	if o.Version != "" {
+		agent += "/" + o.Version
+	}
+	return &httpSender{o: o, userAgent: []string{agent}, transports: map[string]*transport{}}
+}
+
+func (s *httpSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.Delivery) deliver.Result {
+	req, err := s.request(ctx, sub, d)
+	if err != nil {
+		return gatewayFailure(sub, err.Error())
+	}
+	// A Transport, not a Client, which would follow redirects.
+	resp, err := s.transport(sub.Destination.Allow).RoundTrip(req)
+	if err != nil {
+		return failure(ctx, sub, err, "protocol")
+	}
+	defer resp.Body.Close()
+	kept, err := io.ReadAll(io.LimitReader(resp.Body, keptResponse))
+	if err == nil && len(kept) == keptResponse {
+		// What cannot be read makes no difference but that the connection is closed.
+		_, _ = io.CopyN(io.Discard, resp.Body, drainResponse-keptResponse)
+	}
+	r := deliver.Result{Status: resp.StatusCode, Class: "ok"}
+	if len(kept) > 0 {
+		r.Response = kept
+	}
+	switch code := resp.StatusCode; {
+	case code >= 200 && code < 300:
+		return r
+	case code >= 300 && code < 400:
+		r.Class, r.Error = "redirect", fmt.Sprintf("the receiver redirects (%s); deliveries do not follow", status(code))
+	case code == http.StatusGone:
+		r.Class, r.Error, r.Gone = "gone", "the receiver answered 410 Gone", true
+	default:
+		r.Class, r.Error = "status", "the receiver answered "+status(code)
+		if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
+			r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), s.o.Now())
+		}
+	}
+	return r
+}
+
+// status is a status code with its registered name; what the receiver calls it
+// may be anything.
+func status(code int) string {
+	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
+}
+
+// retryAfter reads a Retry-After field (RFC 9110, section 10.2.3): seconds or
+// a date. It returns 0 for what is neither or over, and no more than
+// deliver.MaxRetryAfter.
+func retryAfter(v string, now time.Time) time.Duration {
+	v = strings.TrimSpace(v)
+	if v == "" {
+		return 0
+	}
+	if strings.Trim(v, "0123456789") == "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n > int64(deliver.MaxRetryAfter/time.Second) {
+			return deliver.MaxRetryAfter // more digits than an int64 holds
+		}
+		return time.Duration(n) * time.Second
+	}
+	t, err := http.ParseTime(v)
+	if err != nil {
+		return 0
+	}
+	return min(max(t.Sub(now), 0), deliver.MaxRetryAfter)
+}
+
+// request makes the request of one attempt. Its errors contain no part of the
+// URL and no secret.
+func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hook.Delivery) (*http.Request, error) {
+	dest := &sub.Destination
+	u, err := url.Parse(dest.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("the destination's url is not an http or https URL")
+	}
+	body := d.Event.Payload
+	header := make(http.Header, 10+len(dest.Headers))
+	for _, h := range dest.Headers {
+		if m := headerProblem(h.Name, h.Value); m != "" {
+			return nil, errors.New(m)
+		}
+		name := canonical(h.Name)
+		header[name] = append(header[name], h.Value)
+	}
+	contentType := "application/json"
+	switch dest.CloudEvents {
+	case "":
+	case "binary":
+		cloudEventHeaders(header, d)
+	case "structured":
+		contentType = "application/cloudevents+json; charset=utf-8"
+		body = cloudEvent(d)
+	default:
+		return nil, fmt.Errorf("cloudEvents is %q, not binary or structured", dest.CloudEvents)
+	}
+
+	now := s.o.Now()
+	v := make([]string, 7) // one allocation for the values of all headers
+	set := func(i int, name, value string) {
+		v[i] = value
+		header[name] = v[i : i+1 : i+1]
+	}
+	set(0, "Content-Type", contentType)
+	set(1, "Webhook-Id", encodeValue(d.Event.ID))
+	set(2, "Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	set(3, "X-Switchhook-Selector", encodeValue(d.Event.Selector))
+	set(4, "X-Switchhook-Subscription", encodeValue(d.Subscription))
+	if len(dest.Secrets) > 0 {
+		signature, err := sign(dest.Secrets, v[1], now, body)
+		if err != nil {
+			return nil, err
+		}
+		set(5, "Webhook-Signature", signature)
+	}
+	if trace := continueTrace(d.TraceParent); trace != "" {
+		set(6, "Traceparent", trace)
+	}
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = s.userAgent
+	}
+	// A Client does this, a Transport does not.
+	if u.User != nil && header["Authorization"] == nil {
+		password, _ := u.User.Password()
+		r := http.Request{Header: header}
+		r.SetBasicAuth(u.User.Username(), password)
+	}
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://destination", bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the request cannot be made")
+	}
+	req.URL, req.Host, req.Header = u, u.Host, header
+	return req, nil
+}
+
+// sign returns the signatures with all secrets, as a webhook-signature field.
+func sign(secrets []string, id string, at time.Time, body []byte) (string, error) {
+	var list strings.Builder
+	for i, secret := range secrets {
+		var signature string
+		wh, err := standardwebhooks.NewWebhook(secret)
+		if err == nil {
+			signature, err = wh.Sign(id, at, body)
+		}
+		if err != nil {
+			return "", fmt.Errorf("secret %d of the destination is not whsec_ and base64", i+1)
+		}
+		if i > 0 {
+			list.WriteByte(' ')
+		}
+		list.WriteString(signature)
+	}
+	return list.String(), nil
+}
+
+// transport returns the transport that connects to what allow lists.
+func (s *httpSender) transport(allow []netip.Prefix) *http.Transport {
+	key, now := allowKey(allow), time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.transports[key]
+	if t == nil {
+		if len(s.transports) >= maxTransports {
+			s.evict()
+		}
+		t = &transport{Transport: s.newTransport(allow)}
+		s.transports[key] = t
+	}
+	t.used = now
+	return t.Transport
+}
+
+// evict closes the transport that was not used for longest. Connections in
+// use return to it, and close when they were idle for IdleConnTimeout.
+func (s *httpSender) evict() {
+	oldest := ""
+	for key, t := range s.transports {
+		if old := s.transports[oldest]; old == nil || t.used.Before(old.used) {
+			oldest = key
+		}
+	}
+	s.transports[oldest].CloseIdleConnections()
+	delete(s.transports, oldest)
+}
+
+func (s *httpSender) newTransport(allow []netip.Prefix) *http.Transport {
+	config := s.o.TLS.Clone()
+	if config == nil {
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	config.NextProtos = []string{"h2", "http/1.1"}
+	dialer := newDialer(s.o, allow)
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Transport{
+		Proxy:       nil, // none from the environment either: it would connect where the guard cannot see
+		DialContext: dialer.DialContext,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialTLS(ctx, dialer, config, network, address)
+		},
+		TLSClientConfig:        config,
+		Protocols:              &protocols,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+		DisableCompression:     true,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+		WriteBufferSize:        16 << 10, // so that most requests are one write
+	}
+}
+
+func dialTLS(ctx context.Context, dialer *net.Dialer, config *tls.Config, network, address string) (net.Conn, error) {
+	raw, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if config.ServerName == "" {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			host = address
+		}
+		config = config.Clone()
+		config.ServerName = host
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, &tlsError{err}
+	}
+	return conn, nil
+}
+
+func (s *httpSender) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.transports {
+		t.CloseIdleConnections()
+	}
+	s.transports = map[string]*transport{}
+	return nil
+}
