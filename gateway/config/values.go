@@ -94,7 +94,7 @@ func (s Size) String() string {
 func (s *Size) DecodeNode(n *document.Node) diagnostic.List {
 	size, err := ParseSize(n.Value)
 	if err != nil || n.Kind == document.List || n.Kind == document.Map || n.Kind == document.Bool {
-		d := n.Errorf("bad-size", "expected a size, got %s", n.Kind)
+		d := n.Errorf("bad-size", "this is not a size")
 		d.Hint = "a size is a number of bytes with or without a unit, such as 64KiB, 10MiB or 1GB"
 		return diagnostic.List{d}
 	}
