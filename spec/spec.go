@@ -33,7 +33,7 @@ type Connector struct {
 	// in Root, or the single file.
 	File string
 	// Shown is the connector's folder, or the folder of the single file, as diagnostics call it: relative to the
-	// working directory when below it, else absolute; with slashes.
+	// working directory when below it ("" for the working directory itself), else absolute; with slashes.
 	Shown string
 	// ParametersSchema is what an integration's parameters must look like; nil when anything goes.
 	ParametersSchema *Schema
@@ -42,15 +42,18 @@ type Connector struct {
 	Configuration string
 	// Webhooks are the global webhooks, sorted by key.
 	Webhooks []*GlobalWebhook
-	// Events are the events that reach subscriptions through a global webhook, sorted by key. Those of
-	// other kinds (polling and the like) are left out.
+	// Events are the events that reach subscriptions through a global webhook, sorted by key.
 	Events []*Event
+	// Unserved are the keys of events that reach subscriptions in other ways, which we do not
+	// serve, and their kinds ("webhook", "polling", ...; "" when the spec does not say).
+	Unserved map[string]string
 	// Fixtures are the absolute paths of fixtures/*.yml and *.yaml, sorted.
 	Fixtures []string
 	// InlineFixtures is the value of `fixtures:` of the single-file form, as it is; nil when absent.
 	InlineFixtures *document.Node
-	// Hash is a hash of the content of all files that matter: two loads with the same hash
-	// give the same connector. Empty when the connector could not be read.
+	// Hash is a hash of the content of all files that matter to serving, so not of fixtures: two loads
+	// with the same hash give the same connector. Files that code imports count too. Empty when the
+	// connector could not be read.
 	Hash string
 	// Document is File, parsed.
 	Document *document.Document
@@ -126,7 +129,7 @@ type Function struct {
 	Name string
 	// Kind is JavaScript or Mapping.
 	Kind string
-	// File has the code: relative to Root, slash-separated, without links. Empty when the code is inline.
+	// File has the code: relative to Root, slash-separated. Empty when the code is inline.
 	File string
 	// Code is the inline code.
 	Code string
