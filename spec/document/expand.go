@@ -114,7 +114,11 @@ func (d *Document) hide(n *Node) {
 	if n.Kind == List || n.Kind == Map || n.Kind == Null || isReference(n.Value) {
 		return
 	}
-	start := offsetOf(d.source, n.Line, n.Column)
+	at := position{n.Line, n.Column}
+	if n.alias != "" { // what it stands for is at the anchor
+		at = n.from
+	}
+	start := d.offset(at)
 	text := d.source[start:]
 	switch {
 	case len(text) == 0:
@@ -176,21 +180,4 @@ func mask(text []byte) {
 		}
 		i += size
 	}
-}
-
-// offsetOf is where a place is in source, lines and columns counted from 1.
-func offsetOf(source []byte, line, column int) int {
-	offset := 0
-	for ; line > 1; line-- {
-		next := bytes.IndexByte(source[offset:], '\n')
-		if next < 0 {
-			return len(source)
-		}
-		offset += next + 1
-	}
-	for ; column > 1 && offset < len(source); column-- {
-		_, size := utf8.DecodeRune(source[offset:])
-		offset += size
-	}
-	return offset
 }

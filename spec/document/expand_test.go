@@ -101,3 +101,33 @@ last: shown
 		t.Errorf("snippet shows it: %q", d.Snippet.Lines)
 	}
 }
+
+// Secrets are found where YAML sees them, be it behind a line break that only YAML knows, or at an anchor.
+func TestHideInUnusualPlaces(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{
+		"a: x\u2028\nb: geheim\n",
+		"\uFEFFb: geheim\n",
+		"a: 1\rb: geheim\r",
+		"b: &s geheim\nc: *s\n",
+		"b: &s\n  geheim\n",
+	} {
+		doc, list := document.ParseExpandable("f.yaml", []byte(source))
+		if len(list) > 0 {
+			t.Fatal(list)
+		}
+		doc.Hide(doc.Root.Get("b"))
+		if c := doc.Root.Get("c"); c != nil {
+			doc.Hide(c)
+		}
+		d := doc.Root.Get("b").Errorf("x", "m")
+		if strings.Contains(string(doc.Source()), "geheim") || strings.Contains(strings.Join(d.Snippet.Lines, "\n"), "geheim") {
+			t.Errorf("%q: the secret is shown: %q", source, doc.Source())
+		}
+	}
+	doc, _ := document.ParseExpandable("f.yaml", []byte("x: &s geheim\nc: *s\n"))
+	doc.Hide(doc.Root.Get("c"))
+	if strings.Contains(string(doc.Source()), "geheim") {
+		t.Errorf("the secret is shown at its anchor: %q", doc.Source())
+	}
+}

@@ -50,6 +50,15 @@ func (d *Document) line(number int) []byte {
 	return text
 }
 
+// offset is where a place is in the source.
+func (d *Document) offset(at position) int {
+	d.indexLines()
+	if at.line < 1 || at.line > len(d.starts) {
+		return len(d.source)
+	}
+	return d.starts[at.line-1] + len(d.line(at.line)) - len(d.after(at))
+}
+
 // after is the text from a place to the end of its line.
 func (d *Document) after(at position) []byte {
 	text := d.line(at.line)
