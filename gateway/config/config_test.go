@@ -400,31 +400,3 @@ func TestUnexpandedTextStaysText(t *testing.T) {
 		t.Errorf("got %s and %s", i.Connector, i.Parameters.JSON())
 	}
 }
-
-func FuzzLoad(f *testing.F) {
-	files, _ := filepath.Glob("testdata/*/*.yaml")
-	for _, file := range files {
-		source, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(source)
-	}
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, source []byte) {
-		path := filepath.Join(dir, fmt.Sprintf("%d.yaml", os.Getpid()))
-		if err := os.WriteFile(path, source, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		c, list := config.Load(path, environment("A=1", "SWITCHHOOK_X=1"))
-		if (c == nil) != list.HasErrors() {
-			t.Errorf("configuration %v with findings %v", c, list)
-		}
-		for _, d := range list {
-			if d.Message == "" || d.Code == "" {
-				t.Errorf("empty finding %+v", d)
-			}
-		}
-		_ = text(list)
-	})
-}

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -157,4 +158,30 @@ func TestSchemaAgreesWithLoad(t *testing.T) {
 			t.Errorf("%s does not load, but is valid by the schema: %v", file, list)
 		}
 	}
+}
+
+func FuzzLoad(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*/*.yaml")
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(source)
+	}
+	env := func(name string) (string, bool) { return "1", name == "A" }
+	f.Fuzz(func(t *testing.T, source []byte) {
+		c, list := parse("testdata/good/fuzz.yaml", source, Options{Env: env})
+		if (c == nil) != list.HasErrors() {
+			t.Errorf("configuration %v with findings %v", c, list)
+		}
+		for _, d := range list {
+			if d.Message == "" || d.Code == "" {
+				t.Errorf("empty finding %+v", d)
+			}
+		}
+		if err := diagnostic.WriteText(io.Discard, list, true); err != nil {
+			t.Error(err)
+		}
+	})
 }
