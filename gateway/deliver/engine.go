@@ -179,8 +179,10 @@ type Engine struct {
 	later      []func() // run when the lock is given up
 }
 
+// release is leases to be ended, and when the deliveries are due.
 type release struct {
 	subscription string
+	due          time.Time
 	ids          []string
 }
 
@@ -315,10 +317,10 @@ func (e *Engine) closeSenders() error {
 	return err
 }
 
-// Offer takes over the deliveries of a record that was just appended, with the
-// leases on those that are due; those that are not due, or Waiting, it only
-// notes. It never blocks, and keeps the elements of ds but not ds. What it has
-// no room for it releases, and claims it when there is.
+// Offer takes over the deliveries of a record that was just appended, with
+// their leases; those that are not due yet it notes, those that are Waiting it
+// passes over. It never blocks, and keeps the elements of ds but not ds. What
+// it has no room for it releases, and claims it when there is.
 func (e *Engine) Offer(ds []*hook.Delivery) {
 	var refused []*hook.Delivery
 	e.mu.Lock()
@@ -326,20 +328,15 @@ func (e *Engine) Offer(ds []*hook.Delivery) {
 		if d.State != hook.Pending {
 			continue
 		}
-		// A delivery with a first delay is not leased, and due later.
-		if d.DueAt.After(d.ReceivedAt) && d.DueAt.After(e.o.Now()) {
-			if e.phase == phaseRunning {
-				e.dueAt(e.lane(d.Subscription), d.DueAt)
-			}
-			continue
-		}
-		if !e.accept(d) {
+		// With a first delay only the store knows whether the delivery was due
+		// when it was appended, and so leased. Claiming it settles that.
+		if delayed := d.DueAt.After(d.ReceivedAt); delayed || !e.accept(d) {
 			refused = append(refused, d)
 		}
 	}
 	e.unlock()
 	for _, d := range refused {
-		e.giveBack(release{d.Subscription, []string{d.ID}})
+		e.giveBack(release{d.Subscription, d.DueAt, []string{d.ID}})
 	}
 }
 
@@ -380,7 +377,11 @@ func (e *Engine) giveBack(r release) {
 		return
 	}
 	l := e.lane(r.subscription)
-	l.due = true
+	if r.due.After(e.o.Now()) {
+		e.dueAt(l, r.due)
+	} else {
+		l.due = true
+	}
 	e.advance(l)
 }
 

@@ -71,6 +71,12 @@ func (s *sender) Send(ctx context.Context, sub *hook.Subscription, d *hook.Deliv
 	return s.answer(ctx, sub, d, n)
 }
 
+func (s *sender) most(sub string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peak[sub]
+}
+
 func (s *sender) Close() error { s.closed = true; return nil }
 
 func (s *sender) attempts() []attempt {
@@ -210,8 +216,8 @@ func TestOfferedDeliveriesAreSentAndSettledWithoutClaims(t *testing.T) {
 				t.Errorf("%s: %s after %+v", id, d.State, attempts)
 			}
 		}
-		if w.q.claims != 0 {
-			t.Errorf("%d claims, want none", w.q.claims)
+		if w.q.stat(&w.q.claims) != 0 {
+			t.Errorf("%d claims, want none", w.q.stat(&w.q.claims))
 		}
 		w.stop()
 	})
@@ -240,8 +246,8 @@ func TestRetriesFollowTheSchedule(t *testing.T) {
 		if got, want := fmt.Sprint(at), "[0s 5s 5m5s]"; got != want {
 			t.Errorf("attempts at %s, want %s", got, want)
 		}
-		if w.q.claims > 4 {
-			t.Errorf("%d claims for two retries", w.q.claims)
+		if w.q.stat(&w.q.claims) > 4 {
+			t.Errorf("%d claims for two retries", w.q.stat(&w.q.claims))
 		}
 		w.stop()
 	})
@@ -303,8 +309,8 @@ func TestOverflowWaitsInTheStore(t *testing.T) {
 		if len(sent) != 5000 || w.states()[hook.Done] != 5000 {
 			t.Errorf("%d attempts, states %v", len(sent), w.states())
 		}
-		if w.q.claims > 5000/100 {
-			t.Errorf("%d claims", w.q.claims)
+		if w.q.stat(&w.q.claims) > 5000/100 {
+			t.Errorf("%d claims", w.q.stat(&w.q.claims))
 		}
 		for i, a := range sent {
 			if age := int(a.id[len(a.id)-1]); age == 0 || a.id > fmt.Sprintf("dlv_%06d", i+1+600) {
@@ -408,13 +414,13 @@ func TestConcurrencyIsBoundedAndFollowsTheConfiguration(t *testing.T) {
 		w.start()
 		w.offer(sub, 100)
 		time.Sleep(5500 * time.Millisecond)
-		if got := w.s.peak["demo/a"]; got != 3 {
+		if got := w.s.most("demo/a"); got != 3 {
 			t.Errorf("%d at once, want 3", got)
 		}
 		w.sub("a", func(s *hook.Subscription) { s.Destination.Concurrency = 10 })
 		w.e.Reload()
 		time.Sleep(2 * time.Second)
-		if got := w.s.peak["demo/a"]; got != 10 {
+		if got := w.s.most("demo/a"); got != 10 {
 			t.Errorf("%d at once after the change, want 10", got)
 		}
 		w.stop()
@@ -489,14 +495,14 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 		if until := s.NextDue.Sub(time.Now()); until <= 3*time.Second || until > 5*time.Second {
 			t.Errorf("the next attempt is due in %v", until)
 		}
-		claims := w.q.claims
+		claims := w.q.stat(&w.q.claims)
 		time.Sleep(time.Minute)
 		probes := len(w.s.attempts()) - sent
 		if probes < 10 || probes > 12 {
 			t.Errorf("%d probes in a minute, want one in 5 s", probes)
 		}
-		if w.q.claims-claims > 2 {
-			t.Errorf("%d claims while the breaker was open", w.q.claims-claims)
+		if w.q.stat(&w.q.claims)-claims > 2 {
+			t.Errorf("%d claims while the breaker was open", w.q.stat(&w.q.claims)-claims)
 		}
 		// Waiting is not an attempt.
 		counted := 0
@@ -593,6 +599,7 @@ func TestGoneDisablesTheSubscription(t *testing.T) {
 		time.Sleep(time.Second)
 		w.q.set(func(q *queue) { q.settleErr = nil })
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := w.q.disabled["demo/a"]; got != "receiver answered 410 Gone" {
 			t.Errorf("disabled with the reason %q", got)
 		}
@@ -635,7 +642,7 @@ func TestNoAttemptsWhileTheyCannotBeRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok)
 		sub := w.sub("a", nil)
-		w.q.settleErr = errStore
+		w.q.set(func(q *queue) { q.settleErr = errStore })
 		w.start()
 		w.offer(sub, 500)
 		synctest.Wait()
@@ -648,8 +655,8 @@ func TestNoAttemptsWhileTheyCannotBeRecorded(t *testing.T) {
 		if got := w.e.State(sub.ID()); got.Buffered > 0 && got.Waiting != "store" {
 			t.Errorf("state %+v", got)
 		}
-		if w.q.settles > 800 {
-			t.Errorf("%d tries to settle in an hour", w.q.settles)
+		if w.q.stat(&w.q.settles) > 800 {
+			t.Errorf("%d tries to settle in an hour", w.q.stat(&w.q.settles))
 		}
 		w.q.set(func(q *queue) { q.settleErr = nil })
 		time.Sleep(10 * time.Second)
@@ -679,8 +686,8 @@ func TestFailingClaimsBackOff(t *testing.T) {
 		w.q.claimErr = errStore
 		w.start()
 		time.Sleep(time.Minute)
-		if w.q.claims > 150 {
-			t.Errorf("%d claims in a minute of failures", w.q.claims)
+		if w.q.stat(&w.q.claims) > 150 {
+			t.Errorf("%d claims in a minute of failures", w.q.stat(&w.q.claims))
 		}
 		w.q.set(func(q *queue) { q.claimErr = nil })
 		time.Sleep(10 * time.Second)
@@ -710,8 +717,8 @@ func TestSettlementsAreBatchedUnderLoad(t *testing.T) {
 		for w.states()[hook.Done] < 1001 && time.Since(began) < time.Minute {
 			time.Sleep(time.Millisecond)
 		}
-		if w.q.settles > 30 {
-			t.Errorf("%d calls of Settle for 1001 settlements", w.q.settles)
+		if w.q.stat(&w.q.settles) > 30 {
+			t.Errorf("%d calls of Settle for 1001 settlements", w.q.stat(&w.q.settles))
 		}
 		w.stop()
 	})
@@ -798,7 +805,7 @@ func TestStopWithABrokenStoreEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok)
 		sub := w.sub("a", nil)
-		w.q.settleErr = errStore
+		w.q.set(func(q *queue) { q.settleErr = errStore })
 		w.start()
 		w.offer(sub, 20)
 		synctest.Wait()
@@ -852,14 +859,14 @@ func TestClockJumps(t *testing.T) {
 		if got := len(w.s.attempts()); got != 100 {
 			t.Errorf("%d attempts after the jump forward, want 100", got)
 		}
-		claims := w.q.claims
+		claims := w.q.stat(&w.q.claims)
 		w.offset.Store(0)
 		time.Sleep(2 * time.Hour)
 		if got := len(w.s.attempts()); got != 100 {
 			t.Errorf("%d attempts after the jump back, want 100", got)
 		}
-		if w.q.claims-claims > 3 {
-			t.Errorf("%d claims after the jump back", w.q.claims-claims)
+		if w.q.stat(&w.q.claims)-claims > 3 {
+			t.Errorf("%d claims after the jump back", w.q.stat(&w.q.claims)-claims)
 		}
 		// New ones are not affected.
 		w.offer(sub, 1)

@@ -430,7 +430,7 @@ func (e *Engine) finish(r *result, d *hook.Delivery, done func(error)) {
 	done(r.outcome)
 	if r.cut {
 		e.cut++
-		e.releases = append(e.releases, release{l.id, []string{d.ID}})
+		e.releases = append(e.releases, release{subscription: l.id, ids: []string{d.ID}})
 		return
 	}
 	if r.hold > 0 {

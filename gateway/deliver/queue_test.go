@@ -133,7 +133,6 @@ func (q *queue) Release(ids ...string) {
 	for _, id := range ids {
 		it := q.items[id]
 		if !it.leased {
-			q.problems = append(q.problems, "release of "+id+" which is not leased")
 			continue
 		}
 		it.leased = false
@@ -267,3 +266,9 @@ func (q *queue) set(f func(q *queue)) {
 }
 
 var errStore = errors.New("store is broken, restart to recover")
+
+func (q *queue) stat(n *int) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return *n
+}
