@@ -92,7 +92,8 @@ type Store interface {
 	//
 	// All settlements of a call are one transaction. A delivery that is no
 	// longer stored is passed over. One that became Dead while the attempt ran
-	// (DeleteSubscription) stays so when Next is Pending. The leases stay when Settle fails.
+	// (DeleteSubscription) stays so when Next is Pending. The leases stay when Settle fails,
+	// as it does when an id is none of this store, Next is none of the three, or RetryAt is missing.
 	Settle(ctx context.Context, settlements ...hook.Settlement) error
 	// NextDue calls yield for every subscription that has pending deliveries
 	// not leased, with the time of its earliest, until yield returns false. Used at start, and
@@ -199,9 +200,9 @@ type RequestSummary struct {
 type DeliveryQuery struct {
 	Subscription string
 	// Selector is an exact selector or, with a trailing "**", a prefix.
-	Selector      string
-	State         hook.DeliveryState
-	RequestID     string
+	Selector  string
+	State     hook.DeliveryState
+	RequestID string
 	// After and Before bound the request's arrival as in RequestQuery; Cursor and Limit too are as there.
 	After, Before time.Time
 	Cursor        string
@@ -234,4 +235,15 @@ type Stats struct {
 	// Bytes is what the store takes, on disk where it has one.
 	Bytes         int64
 	OldestRequest time.Time // zero: none
+}
+
+// PageLimit is the number of entries a list returns at most for the Limit of its query.
+func PageLimit(limit int) int {
+	switch {
+	case limit <= 0:
+		return 100
+	case limit > 1000:
+		return 1000
+	}
+	return limit
 }

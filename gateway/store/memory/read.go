@@ -1,0 +1,156 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"switchhook/gateway/hook"
+	"switchhook/gateway/store"
+)
+
+func (s *Store) Request(ctx context.Context, id string) (*store.Stored, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	req := s.byID[id]
+	if req == nil {
+		return nil, fmt.Errorf("request %s: %w", id, store.ErrNotFound)
+	}
+	st := &store.Stored{Record: req.rec}
+	r := *req.rec.Request
+	st.Request = &r
+	st.Events = make([]*hook.Event, len(req.rec.Events))
+	place := map[*hook.Event]*hook.Event{}
+	for i, e := range req.rec.Events {
+		c := *e
+		st.Events[i], place[e] = &c, &c
+	}
+	for _, n := range req.deliveries {
+		d := n.d
+		d.Event = place[d.Event]
+		st.Deliveries = append(st.Deliveries, &d)
+		st.Attempts = append(st.Attempts, n.attempts...)
+	}
+	slices.SortStableFunc(st.Attempts, func(a, b hook.Attempt) int { return a.At.Compare(b.At) })
+	return st, nil
+}
+
+// cursor is where a page ended: everything with a number below it is still to come.
+func cursor(kind, c string) (int64, error) {
+	if c == "" {
+		return 1<<63 - 1, nil
+	}
+	digits, ok := strings.CutPrefix(c, kind)
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || n <= 0 || digits != strconv.FormatInt(n, 10) {
+		return 0, fmt.Errorf("%q: %w", c, store.ErrCursor)
+	}
+	return n, nil
+}
+
+func within(at, after, before time.Time) bool {
+	return !at.Before(after) && (before.IsZero() || at.Before(before))
+}
+
+func (s *Store) Requests(ctx context.Context, q store.RequestQuery) ([]store.RequestSummary, string, error) {
+	below, err := cursor("r", q.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer s.mu.Unlock()
+	var page []store.RequestSummary
+	var last int64
+	for _, req := range slices.Backward(s.requests) {
+		r := req.rec.Request
+		if req.seq >= below || !matches(q.Workspace, r.Workspace) || !matches(q.Integration, r.Integration) ||
+			!matches(q.Webhook, r.Webhook) || !matches(q.Connector, r.Connector) ||
+			!matches(string(q.Outcome), string(req.rec.Outcome)) || !within(r.ReceivedAt, q.After, q.Before) || !s.contains(req, q.Text) {
+			continue
+		}
+		if len(page) == store.PageLimit(q.Limit) {
+			return page, "r" + strconv.FormatInt(last, 10), nil
+		}
+		last = req.seq
+		sum := store.RequestSummary{
+			ID: r.ID, Workspace: r.Workspace, Integration: r.Integration, Webhook: r.Webhook, Connector: r.Connector,
+			Method: r.Method, Path: r.Path, Outcome: req.rec.Outcome, Status: req.rec.Response.Status, ReceivedAt: r.ReceivedAt,
+			HandlerTime: req.rec.HandlerTime, BodySize: len(r.Body), Events: len(req.rec.Events), Deliveries: len(req.deliveries),
+		}
+		for _, n := range req.deliveries {
+			if n.d.State == hook.Dead {
+				sum.Dead++
+			}
+		}
+		page = append(page, sum)
+	}
+	return page, "", nil
+}
+
+func matches(want, got string) bool { return want == "" || want == got }
+
+func (s *Store) contains(req *request, text string) bool {
+	r := req.rec.Request
+	if s.byID[text] != nil {
+		return r.ID == text
+	}
+	return bytes.Contains(r.Body, []byte(text)) || strings.Contains(r.ID, text) || strings.Contains(r.Path, text) ||
+		slices.ContainsFunc(req.rec.Events, func(e *hook.Event) bool { return strings.Contains(e.Selector, text) })
+}
+
+func (s *Store) Delivery(ctx context.Context, id string) (*hook.Delivery, []hook.Attempt, error) {
+	i, err := number(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer s.mu.Unlock()
+	n := s.deliveries[i]
+	if n == nil {
+		return nil, nil, fmt.Errorf("delivery %s: %w", id, store.ErrNotFound)
+	}
+	return copyOf(n), slices.Clone(n.attempts), nil
+}
+
+func (s *Store) Deliveries(ctx context.Context, q store.DeliveryQuery) ([]*hook.Delivery, string, error) {
+	below, err := cursor("d", q.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer s.mu.Unlock()
+	prefix, byPrefix := strings.CutSuffix(q.Selector, "**")
+	var page []*hook.Delivery
+	var last int64
+	for _, req := range slices.Backward(s.requests) {
+		if !matches(q.RequestID, req.rec.Request.ID) || !within(req.rec.Request.ReceivedAt, q.After, q.Before) {
+			continue
+		}
+		for _, n := range slices.Backward(req.deliveries) {
+			if n.number >= below || !matches(q.Subscription, n.d.Subscription) || !matches(string(q.State), string(n.d.State)) ||
+				byPrefix && !strings.HasPrefix(n.d.Event.Selector, prefix) || !byPrefix && !matches(q.Selector, n.d.Event.Selector) {
+				continue
+			}
+			if len(page) == store.PageLimit(q.Limit) {
+				return page, "d" + strconv.FormatInt(last, 10), nil
+			}
+			last = n.number
+			d := copyOf(n)
+			d.Event.Payload = nil
+			page = append(page, d)
+		}
+	}
+	return page, "", nil
+}
