@@ -33,7 +33,7 @@ var getterMethod = method{name: "getEventSelector", spellings: []string{"getEven
 
 // eventFolders loads events/*/spec.yml.
 func (l *loader) eventFolders() {
-	for _, dir := range l.subfolders(eventsFolder, "event") {
+	for _, dir := range l.subfolders(eventsFolder, "an event") {
 		if doc := l.readSpec(dir.path); doc != nil {
 			l.event(dir, doc.Root, doc.Root)
 		}
@@ -71,12 +71,12 @@ func (l *loader) event(where place, n, at *document.Node) {
 	if k := n.Get("key"); k != nil && k.Value == key {
 		at = k
 	}
-	l.checkKey(n, key, "event")
+	l.checkKey(n, at, key, "an event")
 	if l.c.Event(key) != nil {
 		l.add(at.Errorf("duplicate-key", "there is another event with the key %q", key))
 	}
-	e.ParametersSchema = l.schema(s.ParametersSchema)
-	e.Schema = l.schema(s.Schema)
+	e.ParametersSchema = l.schema(s.ParametersSchema, false)
+	e.Schema = l.schema(s.Schema, true)
 	l.unknownMethods(s.Methods, getterMethod)
 	e.GetEventSelector = l.function(getterMethod, where, s.Methods, s.GetEventSelector)
 
@@ -92,7 +92,7 @@ func (l *loader) event(where place, n, at *document.Node) {
 		}
 	case s.Webhook != nil && !l.c.Dir && getter:
 		l.add(withHint(s.Webhook.Errorf("unused-key", "the function getEventSelector says which webhook it is, so webhook: has no effect"), "leave it out"))
-	case !getter:
+	case !getter && !misspelt(n, "selector", eventKeys) && !misspelt(n, "getEventSelector", eventKeys):
 		l.add(withHint(at.Errorf("no-selector", "the event %q has neither a selector nor a function %q", key, getterMethod.name),
 			`declare it, such as selector: "order.created/${parameters.shop}"`))
 	}

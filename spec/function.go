@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -45,7 +47,7 @@ type place struct {
 	name, path string
 }
 
-// subfolders lists the folders in dir, each of which is a what.
+// subfolders lists the folders in dir, each of which is what.
 func (l *loader) subfolders(dir, what string) []place {
 	names, err := l.folder.names(dir)
 	if err != nil {
@@ -63,7 +65,7 @@ func (l *loader) subfolders(dir, what string) []place {
 			places = append(places, sub)
 		case isYAML(name):
 			l.add(diagnostic.Diagnostic{Severity: diagnostic.Warning, Code: "unknown-file", File: l.folder.show(sub.path),
-				Message: "a file here is ignored: each " + what + " is a folder", Hint: "move it to " + dir + "/" + strings.TrimSuffix(name, path.Ext(name)) + "/spec.yml"})
+				Message: "a file here is ignored; the place of " + what + " is a folder", Hint: "move it to " + dir + "/" + strings.TrimSuffix(name, path.Ext(name)) + "/spec.yml"})
 		}
 	}
 	return places
@@ -121,6 +123,7 @@ func (l *loader) function(m method, where place, methods, shorthand *document.No
 		found = append(found, document.Entry{Key: m.name, KeyNode: shorthand, Value: shorthand})
 	}
 	if len(found) > 1 {
+		slices.SortFunc(found, func(a, b document.Entry) int { return cmp.Compare(a.KeyNode.Line, b.KeyNode.Line) })
 		l.add(found[1].KeyNode.Errorf("duplicate-key", "the function %q is declared twice; first on line %d", m.name, found[0].KeyNode.Line))
 		return nil
 	}
@@ -303,6 +306,14 @@ func (l *loader) candidates(m method, where place, kind string) []string {
 	return found
 }
 
+// rename suggests that one of the files that are there is the one expected.
+func rename(expected string, there []string) string {
+	if near := diagnostic.Nearest(expected, there); near != "" {
+		return fmt.Sprintf("if %s is meant to be it, rename it", near)
+	}
+	return ""
+}
+
 // defaultFile takes the file that is called like the method. At is where the method is declared, nil when it is not.
 func (l *loader) defaultFile(m method, where place, kind string, at *document.Node) *Function {
 	found := l.candidates(m, where, kind)
@@ -316,13 +327,13 @@ func (l *loader) defaultFile(m method, where place, kind string, at *document.No
 		}
 		d := at.Errorf("not-found", "there is no file %s for the function %q", l.folder.show(where.path+"/"+expected), m.name)
 		names, _ := l.folder.names(where.path)
-		d.Hint = diagnostic.DidYouMean(expected, slices.DeleteFunc(names, func(s string) bool { return slices.Contains(specNames, s) }))
+		d.Hint = rename(expected, slices.DeleteFunc(names, func(s string) bool { return slices.Contains(specNames, s) }))
 		l.add(d)
 		return nil
 	}
 	if len(found) > 1 {
 		d := diagnostic.Diagnostic{Code: "two-sources", File: l.folder.show(found[1]),
-			Message: "there are two files for the function \"" + m.name + "\": " + path.Base(found[0]) + " and " + path.Base(found[1]),
+			Message: fmt.Sprintf("there are two files for the function %q: %s and %s", m.name, path.Base(found[0]), path.Base(found[1])),
 			Hint:    "delete one, or name the right one with filePath"}
 		l.add(d)
 		return nil

@@ -247,7 +247,7 @@ func (l *loader) readSpec(dir string) *document.Document {
 	if len(found) == 0 {
 		names, _ := l.folder.names(dir)
 		l.add(diagnostic.Diagnostic{Code: "no-spec", File: l.folder.show(dir), Message: "there is no spec.yml in this folder",
-			Hint: diagnostic.DidYouMean("spec.yml", names)})
+			Hint: rename("spec.yml", names)})
 		return nil
 	}
 	if len(found) > 1 {
@@ -347,16 +347,20 @@ func (l *loader) connector(doc *document.Document) {
 	if s.Key != "" {
 		l.c.Key = s.Key
 	}
-	l.checkKey(doc.Root, l.c.Key, "connector")
+	at := doc.Root
+	if k := at.Get("key"); k != nil {
+		at = k
+	}
+	l.checkKey(doc.Root, at, l.c.Key, "a connector")
 	l.c.Name, l.c.Description, l.c.LogoURI, l.c.APIDocsURI = s.Name, s.Description, s.LogoURI, s.APIDocsURI
 	if l.c.Name == "" {
 		l.c.Name = l.c.Key
 	}
-	l.c.ParametersSchema = l.schema(s.ParametersSchema)
-	for _, e := range l.inline(s.Webhooks, "global webhook") {
+	l.c.ParametersSchema = l.schema(s.ParametersSchema, false)
+	for _, e := range l.inline(s.Webhooks, "a global webhook") {
 		l.inlineWebhook(e)
 	}
-	for _, e := range l.inline(s.Events, "event") {
+	for _, e := range l.inline(s.Events, "an event") {
 		l.inlineEvent(e)
 	}
 }
@@ -389,29 +393,42 @@ func (l *loader) unknownKeys(n *document.Node, known, foreign []string) {
 	}
 }
 
-// checkKey reports a key that cannot stand in a URL. Where the spec n gives none it
-// was taken from a file's name.
-func (l *loader) checkKey(n *document.Node, key, what string) bool {
-	if keyPattern.MatchString(key) {
-		return true
-	}
-	if at := n.Get("key"); at != nil && at.Value == key {
-		l.add(withHint(at.Errorf("bad-key", "the key of a %s has only letters, digits, dots, dashes and underscores, at most 100", what),
-			suggestKey(key)))
-	} else {
-		l.add(withHint(n.Errorf("bad-key", "the name %q cannot be the key of a %s", key, what),
-			strings.TrimSpace("give it a key: "+strings.TrimPrefix(suggestKey(key), "such as "))))
-	}
-	return false
+// misspelt reports whether n has a key that looks like a slip of key, which
+// has been reported then, so that it need not be missed too.
+func misspelt(n *document.Node, key string, known []string) bool {
+	return slices.ContainsFunc(n.Keys(), func(k string) bool {
+		return !slices.Contains(known, k) && diagnostic.Nearest(k, known) == key
+	})
 }
 
-// suggestKey is a valid key that resembles key.
+// checkKey reports a key that cannot stand in a URL. At is where it stands; where the spec n gives
+// none it is the name of the file or folder.
+func (l *loader) checkKey(n, at *document.Node, key, what string) {
+	switch {
+	case keyPattern.MatchString(key):
+	case at.Value == key:
+		l.add(withHint(at.Errorf("bad-key", "the key of %s has only letters, digits, dots, dashes and underscores, at most 100", what),
+			prefixed("such as ", suggestKey(key))))
+	default:
+		l.add(withHint(n.Errorf("bad-key", "the name %q cannot be the key of %s", key, what), prefixed("give it a key: ", suggestKey(key))))
+	}
+}
+
+// prefixed is text with prefix in front, or "" when there is no text.
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
+// suggestKey is a valid key that resembles key; "" for none.
 func suggestKey(key string) string {
 	s := strings.Trim(regexp.MustCompile(`[^A-Za-z0-9._]+`).ReplaceAllString(strings.ToLower(key), "-"), "-._")
 	if !keyPattern.MatchString(s) {
 		return ""
 	}
-	return "such as " + s
+	return s
 }
 
 func withHint(d diagnostic.Diagnostic, hint string) diagnostic.Diagnostic {
@@ -422,11 +439,15 @@ func withHint(d diagnostic.Diagnostic, hint string) diagnostic.Diagnostic {
 // schema compiles a schema of the spec; nil when it is absent or broken.
 // In the published format, which has words of its own in schemas, what cannot be
 // understood is left out with a warning.
-func (l *loader) schema(n *document.Node) *Schema {
+func (l *loader) schema(n *document.Node, payload bool) *Schema {
 	if present(n) == nil {
 		return nil
 	}
-	s, list := compileSchema(n, l.c.Dir)
+	if n.Kind != document.Map {
+		l.add(n.Errorf(codeType, "expected a JSON Schema, which is a map, got %s", n.Kind))
+		return nil
+	}
+	s, list := (&schemaCompiler{tolerant: l.c.Dir, payload: payload}).compile(n)
 	l.add(list...)
 	return s
 }
@@ -448,18 +469,18 @@ func (l *loader) inline(n *document.Node, what string) []entry {
 	case document.Map:
 		for _, e := range n.Entries() {
 			if e.Value.Kind != document.Map {
-				l.add(e.Value.Errorf("wrong-type", "expected a map that describes the %s %q, got %s", what, e.Key, e.Value.Kind))
+				l.add(e.Value.Errorf("wrong-type", "expected a map that describes %s, got %s", what, e.Value.Kind))
 				continue
 			}
 			if k := e.Value.Get("key"); k != nil && k.Value != e.Key {
-				l.add(withHint(k.Errorf("wrong-key", "the %s stands here as %q", what, e.Key), "leave key: out"))
+				l.add(withHint(k.Errorf("wrong-key", "this is the key of %s that stands under %q", what, e.Key), "leave key: out"))
 			}
 			entries = append(entries, entry{e.Key, e.KeyNode, e.Value})
 		}
 	case document.List:
 		for _, item := range n.Items() {
 			if item.Kind != document.Map {
-				l.add(item.Errorf("wrong-type", "expected a map that describes a %s, got %s", what, item.Kind))
+				l.add(item.Errorf("wrong-type", "expected a map that describes %s, got %s", what, item.Kind))
 				continue
 			}
 			k := item.Get("key")
@@ -470,7 +491,7 @@ func (l *loader) inline(n *document.Node, what string) []entry {
 			entries = append(entries, entry{k.Value, k, item})
 		}
 	default:
-		l.add(n.Errorf("wrong-type", "expected a map of %ss by key, got %s", what, n.Kind))
+		l.add(n.Errorf("wrong-type", "expected a map by key, each entry of which describes %s, got %s", what, n.Kind))
 	}
 	return entries
 }

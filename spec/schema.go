@@ -28,24 +28,23 @@ type Schema struct {
 // Keywords that JSON Schema does not know are ignored, but for one of the published format: allowCustom: true
 // lifts the enum beside it. The schema is nil when the list has errors.
 func CompileSchema(n *document.Node) (*Schema, diagnostic.List) {
-	return compileSchema(n, false)
+	return (&schemaCompiler{}).compile(n)
 }
 
-// compileSchema leaves out with a warning what it does not understand when it is to be tolerant.
-func compileSchema(n *document.Node, tolerant bool) (*Schema, diagnostic.List) {
-	c := schemaCompiler{tolerant: tolerant}
-	value := c.schema(n)
-	if c.list.HasErrors() {
-		return nil, c.list
-	}
+// compile leaves out with a warning what it does not understand when it is to be tolerant.
+func (c *schemaCompiler) compile(n *document.Node) (*Schema, diagnostic.List) {
+	value := c.schema(n) // without what was left out, so that further mistakes come to light
 	s := &Schema{raw: n.JSON(), node: n}
 	compiled, err := compileValue(value)
-	if err == nil {
+	switch {
+	case err == nil && c.list.HasErrors():
+		return nil, c.list
+	case err == nil:
 		s.compiled = compiled
 		return s, c.list
 	}
 	list := c.explain(n, err)
-	if tolerant {
+	if c.tolerant {
 		list = lenient(list)
 		for i := range list {
 			list[i].Message += "; nothing is checked against this schema"
@@ -58,7 +57,7 @@ func compileSchema(n *document.Node, tolerant bool) (*Schema, diagnostic.List) {
 }
 
 // schemaURL is what the library calls the schema; it is never loaded.
-const schemaURL = "schema:/schema"
+const schemaURL = "schema:///schema"
 
 func compileValue(value any) (*jsonschema.Schema, error) {
 	compiler := jsonschema.NewCompiler()
@@ -79,7 +78,9 @@ func (noLoader) Load(string) (any, error) {
 // schemaCompiler makes of a node the value that the library compiles, and sorts out what it would choke on.
 type schemaCompiler struct {
 	tolerant bool
-	list     diagnostic.List
+	// payload: the schema describes events for people. In the published format it may refer to other files, of which nothing is said.
+	payload bool
+	list    diagnostic.List
 }
 
 // leftOut reports something that is not understood: an error, or a warning when it
@@ -117,6 +118,7 @@ func (c *schemaCompiler) schema(n *document.Node) any {
 		case key == "required" && v.Kind == document.Bool && c.tolerant:
 			// As in drafts before 4, where it stood in the property.
 		case key == "enum" && isTrue(n.Get("allowCustom")):
+		case key == "$ref" && !strings.HasPrefix(v.Value, "#") && c.tolerant && c.payload:
 		case key == "$ref" && !strings.HasPrefix(v.Value, "#"):
 			c.leftOut(withHint(v.Errorf("bad-schema", "the reference leads out of the schema, and nothing is loaded from elsewhere"),
 				"copy what it names under $defs:, and write #/$defs/NAME"))

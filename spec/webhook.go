@@ -27,7 +27,7 @@ var (
 
 // webhookFolders loads global-webhooks/*/spec.yml.
 func (l *loader) webhookFolders() {
-	for _, dir := range l.subfolders(webhooksFolder, "global webhook") {
+	for _, dir := range l.subfolders(webhooksFolder, "a global webhook") {
 		doc := l.readSpec(dir.path)
 		if doc == nil {
 			continue
@@ -55,16 +55,19 @@ func (l *loader) webhook(where place, n, at *document.Node) {
 	if k := n.Get("key"); k != nil && k.Value == w.Key {
 		at = k
 	}
-	l.checkKey(n, w.Key, "global webhook")
+	l.checkKey(n, at, w.Key, "a global webhook")
 	if l.c.Webhook(w.Key) != nil {
 		l.add(at.Errorf("duplicate-key", "there is another global webhook with the key %q", w.Key))
 	}
-	l.verification(w, at)
+	if w.Verify != nil || !misspelt(n, "verify", webhookKeys) {
+		l.verification(w, at)
+	}
 
 	l.unknownMethods(s.Methods, handleMethod, handshakeMethod)
 	w.Handle = l.function(handleMethod, where, s.Methods, s.Handle)
 	w.HandshakeFunction = l.function(handshakeMethod, where, s.Methods, nil)
-	if w.Handle == nil && !l.declares(handleMethod, s.Methods, s.Handle) {
+	slip := misspelt(n, "handle", webhookKeys) || s.Methods != nil && misspelt(s.Methods, "handle", []string{"handle", "handshake"})
+	if w.Handle == nil && !slip && !l.declares(handleMethod, s.Methods, s.Handle) && !l.hasFile(handleMethod, where) {
 		d := at.Errorf("no-function", "the global webhook %q has no function %q", w.Key, "handle")
 		d.Hint = "write it under handle: |"
 		if where.path != "" {

@@ -84,7 +84,7 @@ func (d *Document) positionOf(offset int) position {
 
 // snippet is the lines around a place.
 func (d *Document) snippet(number int) diagnostic.Snippet {
-	if number < 1 {
+	if number < 1 || len(d.source) == 0 {
 		return diagnostic.Snippet{}
 	}
 	// Lines are handed on one by one, since those of YAML may end in other ways than with \n.

@@ -1,0 +1,1 @@
+export const selectorOf = (parcel) => `depot:${parcel?.depot?.id}`

@@ -1,0 +1,4 @@
+exports.getEventSelector = ({ parameters }) => ({
+  globalWebhookKey: 'all-events',
+  globalWebhookEventSelector: `depot:${parameters.depot}`,
+})
