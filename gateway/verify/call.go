@@ -1,0 +1,144 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"switchhook/gateway/verify/template"
+)
+
+// check is a rule with its parameters.
+type check interface {
+	// verify returns nil, a *Rejected or a *Unavailable.
+	verify(c *call) error
+	sign(c *call) error
+}
+
+// call is one request being verified or signed.
+type call struct {
+	ctx context.Context
+	now time.Time
+	src template.Source
+
+	// for signing
+	signer   *signer
+	tampered bool
+	expired  bool
+	// dated: something signed says when it was signed.
+	dated bool
+
+	// room that would be allocated otherwise
+	valueRoom     [4]string
+	candidateRoom [4]string
+	signatureRoom [64]byte
+	sumRoom       [64]byte
+}
+
+// eachItem calls f once, or for every item of path.
+func (c *call) eachItem(path *template.Path, f func() error) error {
+	if path == nil {
+		return f()
+	}
+	number := 0
+	err := path.Walk(&c.src, func(item gjson.Result, _ []int) error {
+		number++
+		c.src.Item = item
+		err := f()
+		if r, ok := errors.AsType[*Rejected](err); ok {
+			return rejected("item %d: %s", number, r.Reason)
+		}
+		return err
+	})
+	return rejectedBy(err)
+}
+
+type noneCheck struct{}
+
+func (noneCheck) verify(*call) error { return nil }
+func (noneCheck) sign(*call) error   { return nil }
+
+// anyCheck accepts what one of its checks accepts.
+type anyCheck struct {
+	checks []check
+	names  []string
+	// alike: the checks are variants of one scheme, so one reason is enough.
+	alike bool
+}
+
+func (a *anyCheck) verify(c *call) error {
+	var reasons []*Rejected
+	var names []string
+	var unavailable error
+	for i, sub := range a.checks {
+		err := sub.verify(c)
+		if err == nil {
+			return nil
+		}
+		if r, ok := errors.AsType[*Rejected](err); ok {
+			reasons, names = append(reasons, r), append(names, a.names[i])
+		} else if unavailable == nil {
+			unavailable = err
+		}
+	}
+	if unavailable != nil {
+		return unavailable
+	}
+	if len(reasons) == 1 || a.alike {
+		best := reasons[0]
+		for _, r := range reasons {
+			if best.absent && !r.absent {
+				best = r
+			}
+		}
+		return best
+	}
+	out := &Rejected{absent: true}
+	lines := make([]string, len(reasons))
+	for i, r := range reasons {
+		lines[i] = names[i] + ": " + r.Reason
+		out.absent = out.absent && r.absent
+	}
+	out.Reason = fmt.Sprintf("none of the %d ways is met: %s", len(reasons), strings.Join(lines, "; "))
+	return out
+}
+
+// sign signs in the first way that can be signed for.
+func (a *anyCheck) sign(c *call) error {
+	var first error
+	for _, sub := range a.checks {
+		err := sub.sign(c)
+		if err == nil || !errors.Is(err, ErrCannotSign) {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// allCheck accepts what all of its checks accept.
+type allCheck struct{ checks []check }
+
+func (a *allCheck) verify(c *call) error {
+	for _, sub := range a.checks {
+		if err := sub.verify(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *allCheck) sign(c *call) error {
+	for _, sub := range a.checks {
+		if err := sub.sign(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
