@@ -1,7 +1,17 @@
 package script
 
 import (
-	"switchhook/spec/diagnostic"
+	"bytes"
+	"sync"
+
+	"github.com/dop251/goja"
+)
+
+// The functions of a connector that have a meaning of their own here.
+const (
+	HandleFunction    = "handle"
+	HandshakeFunction = "handshake"
+	SelectorFunction  = "getEventSelector"
 )
 
 // Kind says in which language a function is written.
@@ -81,21 +91,37 @@ type Program struct {
 	// of columns by which it is indented there.
 	InlineFile   string
 	InlineColumn int
+
+	compiled compiled
 }
 
-// Build reads, bundles and checks the function that src names. It returns all
-// findings at once; the program is nil when there is an error among them. It
-// blocks for as long as reading and bundling takes (milliseconds), never
-// on a file that is not a regular one.
-func Build(src Source) (*Program, diagnostic.List) {
-	if src.Kind == Mapping {
-		return nil, diagnostic.List{{
-			Code: "mapping-unsupported", File: src.shown(src.place()), Line: src.Line, Column: src.Column,
-			Message: "functions written as a mapping are not supported yet",
-			Hint:    "write the function in JavaScript",
-		}}
-	}
-	return nil, diagnostic.List{{Code: "not-built", File: src.shown(src.place()), Message: "the bundler is not there yet"}}
+// compiled is what an engine makes of a program when it first runs it.
+type compiled struct {
+	once      sync.Once
+	program   *goja.Program
+	err       error
+	positions func() *positions
+	requires  bool // the code may call require
+	imports   bool // the code calls $host
+
+	coverageOnce sync.Once
+	coverage     *instrumented
+	coverageErr  error
+}
+
+// compile makes the program ready to run; it is done once.
+func (p *Program) compile() (*goja.Program, error) {
+	p.compiled.once.Do(func() {
+		p.compiled.positions = sync.OnceValue(func() *positions { return newPositions(p) })
+		p.compiled.requires = bytes.Contains(p.Code[min(len(bundleSloppy), len(p.Code)):], []byte("require"))
+		p.compiled.imports = bytes.Contains(p.Code, []byte("$host("))
+		ast, err := parseBundle(p.Code)
+		if err == nil {
+			p.compiled.program, err = goja.CompileAST(ast, false)
+		}
+		p.compiled.err = err
+	})
+	return p.compiled.program, p.compiled.err
 }
 
 // place is the file in which the function stands.

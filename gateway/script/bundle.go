@@ -1,0 +1,447 @@
+package script
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/evanw/esbuild/pkg/api"
+
+	"switchhook/spec/diagnostic"
+)
+
+// The namespaces of esbuild in which the plugin answers. None is "file", so
+// esbuild itself reads nothing.
+const (
+	namespace = "connector" // files of the connector
+	wrapper   = "function"  // the module that picks the function out of an ES module
+	hostSpace = "host"      // what the gateway provides, for import
+)
+
+// hostModules are the modules that the gateway provides.
+var hostModules = map[string]string{
+	"crypto": "crypto", "node:crypto": "crypto", "buffer": "buffer", "node:buffer": "buffer", "url": "url", "node:url": "url",
+}
+
+// absentModules are modules of Node.js that people reach for, and why there are none.
+var absentModules = map[string]string{
+	"fs": "handlers have no file system", "fs/promises": "handlers have no file system", "path": "handlers have no file system",
+	"os": "handlers have no environment", "process": "handlers have no environment", "child_process": "handlers have no environment",
+	"http": "handlers have no network", "https": "handlers have no network", "net": "handlers have no network", "tls": "handlers have no network",
+	"dns": "handlers have no network", "axios": "handlers have no network", "node-fetch": "handlers have no network", "undici": "handlers have no network", "got": "handlers have no network",
+	"timers": "handlers have no timers", "timers/promises": "handlers have no timers", "worker_threads": "handlers have no threads",
+	"util": "the gateway provides crypto, buffer and url", "querystring": "use URLSearchParams", "stream": "the gateway provides crypto, buffer and url", "events": "the gateway provides crypto, buffer and url",
+}
+
+var (
+	scriptEndings = []string{".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".json"}
+	loaders       = map[string]api.Loader{
+		".js": api.LoaderJS, ".mjs": api.LoaderJS, ".cjs": api.LoaderJS,
+		".ts": api.LoaderTS, ".mts": api.LoaderTS, ".cts": api.LoaderTS, ".json": api.LoaderJSON,
+	}
+)
+
+// ownMessage marks esbuild messages that come from the plugin.
+type ownMessage struct{ code, hint string }
+
+// fail is a plugin's message.
+func fail(code, hint, format string, args ...any) []api.Message {
+	return []api.Message{{Text: fmt.Sprintf(format, args...), Detail: ownMessage{code, hint}}}
+}
+
+// folder reads the files of a connector, and nothing else.
+type folder struct {
+	root *os.Root // nil for a connector without a folder
+	real string   // the folder's path without symbolic links
+}
+
+func openFolder(dir string) (*folder, error) {
+	if dir == "" {
+		return &folder{}, nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return &folder{root: root, real: real}, nil
+}
+
+func (f *folder) Close() {
+	if f.root != nil {
+		f.root.Close()
+	}
+}
+
+// is reports whether there is a file or link called name (slash-separated), other than a folder.
+func (f *folder) is(name string) bool {
+	if f.root == nil || name == "." || !filepath.IsLocal(filepath.FromSlash(name)) {
+		return false
+	}
+	info, err := f.root.Lstat(filepath.FromSlash(name))
+	if err != nil {
+		return f.leaves(name)
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		if target, err := f.root.Stat(filepath.FromSlash(name)); err == nil {
+			return !target.IsDir()
+		}
+		return true // reading it will say what is wrong with it
+	}
+	return !info.IsDir()
+}
+
+// leaves reports whether name exists, but symbolic links lead it out of the folder.
+func (f *folder) leaves(name string) bool {
+	real, err := filepath.EvalSymlinks(filepath.Join(f.real, filepath.FromSlash(name)))
+	if err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(f.real, real)
+	return err != nil || !filepath.IsLocal(rel)
+}
+
+// read returns the text of a file, or messages that say why it cannot.
+func (f *folder) read(name string) (string, []api.Message) {
+	local := filepath.FromSlash(name)
+	if f.root == nil || !filepath.IsLocal(local) {
+		return "", fail("outside-folder", "", "%s is outside of the connector's folder", name)
+	}
+	if f.leaves(name) {
+		return "", fail("outside-folder", "copy what it needs into the folder", "%s is a symbolic link that leads out of the connector's folder", name)
+	}
+	info, err := f.root.Stat(local)
+	if err != nil {
+		return "", fail("unreadable-file", "", "%s cannot be read: %s", name, plainError(err))
+	}
+	if !info.Mode().IsRegular() {
+		return "", fail("not-a-file", "", "%s is not a regular file but a %s", name, fileKind(info.Mode()))
+	}
+	// Were it replaced by a FIFO just now, opening it would still not block.
+	file, err := f.root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", fail("unreadable-file", "", "%s cannot be read: %s", name, plainError(err))
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", fail("not-a-file", "", "%s is not a regular file", name)
+	}
+	b, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	if err != nil {
+		return "", fail("unreadable-file", "", "%s cannot be read: %s", name, plainError(err))
+	}
+	if len(b) > maxFileSize {
+		return "", fail("file-too-large", "", "%s is larger than the %d bytes allowed", name, maxFileSize)
+	}
+	return string(b), nil
+}
+
+// plainError is an error of the os package without the path, which is said otherwise.
+func plainError(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+func fileKind(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "named pipe"
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	case m&fs.ModeDevice != 0:
+		return "device"
+	}
+	return "special file"
+}
+
+// names lists the scripts of a folder, for suggestions.
+func (f *folder) names(dir string) []string {
+	if f.root == nil {
+		return nil
+	}
+	entries, err := fs.ReadDir(f.root.FS(), path.Clean(dir))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if slices.Contains(scriptEndings, path.Ext(e.Name())) && len(names) < 100 {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// bundler is one Build.
+type bundler struct {
+	src    *Source
+	folder *folder
+	wanted string // the export that the wrapper picks
+
+	// esbuild calls the plugin from several goroutines.
+	mu    sync.Mutex
+	given map[string]string // the texts given to esbuild, by file
+	size  int               // of the texts together
+}
+
+// entry is the file of the function.
+func (b *bundler) entry() string { return b.src.place() }
+
+func (b *bundler) setup(build api.PluginBuild) {
+	build.OnResolve(api.OnResolveOptions{Filter: ".*"}, b.resolve)
+	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: namespace}, b.load)
+	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: wrapper}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+		text := fmt.Sprintf("import {%q as f} from %q; $module.exports = f", b.wanted, namespace+":"+a.Path)
+		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+	})
+	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: hostSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+		text := hostModule(a.Path)
+		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+	})
+}
+
+// resolve finds what an import means. It never leaves an import to esbuild.
+func (b *bundler) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
+	if a.Kind == api.ResolveEntryPoint || a.Namespace == wrapper {
+		space, file, _ := strings.Cut(a.Path, ":")
+		return api.OnResolveResult{Path: file, Namespace: space}, nil
+	}
+	if host, ok := hostModules[a.Path]; ok {
+		if a.Kind == api.ResolveJSRequireCall {
+			return api.OnResolveResult{Path: host, External: true}, nil
+		}
+		return api.OnResolveResult{Path: host, Namespace: hostSpace, SideEffects: api.SideEffectsFalse}, nil
+	}
+	file, messages := b.find(a.Path, path.Dir(a.Importer))
+	if messages != nil {
+		return api.OnResolveResult{Errors: messages}, nil
+	}
+	return api.OnResolveResult{Path: file, Namespace: namespace}, nil
+}
+
+// find returns the file that an import in a file of the folder dir means.
+func (b *bundler) find(spec, dir string) (string, []api.Message) {
+	relative := spec == "." || spec == ".." || strings.HasPrefix(spec, "./") || strings.HasPrefix(spec, "../")
+	switch {
+	case strings.HasPrefix(spec, "/"):
+		return "", fail("outside-folder", "import it by a path that begins with ./", "absolute paths cannot be imported")
+	case strings.ContainsAny(spec, "\\\x00?#"):
+		return "", fail("import-not-found", "", "%q is not the path of a file", spec)
+	case strings.Contains(spec, "://") || strings.HasPrefix(spec, "data:"):
+		return "", fail("import-unsupported", "copy the code into the connector's folder", "%s cannot be imported: handlers have no network", spec)
+	}
+	if b.folder.root == nil {
+		if why, ok := absentModules[strings.TrimPrefix(spec, "node:")]; ok {
+			return "", fail("import-unsupported", "", "there is no module %q: %s", spec, why)
+		}
+		return "", fail("import-not-found", "put the connector into a folder of its own to have several files", "a connector that is one YAML file cannot import %q", spec)
+	}
+	if !relative { // a bare name is a file at the top of the connector
+		if file := b.candidate(path.Clean(spec)); file != "" {
+			return file, nil
+		}
+		name := strings.TrimPrefix(spec, "node:")
+		if why, ok := absentModules[name]; ok {
+			return "", fail("import-unsupported", "", "there is no module %q: %s", spec, why)
+		}
+		hint := diagnostic.DidYouMean(spec, append(b.bareNames(), "crypto", "buffer", "url"))
+		if hint == "" {
+			hint = "packages of npm are not available; copy the file into the connector's folder and import it by ./"
+		}
+		return "", fail("import-not-found", hint, "there is no %q in the connector's folder", spec)
+	}
+	target := path.Join(dir, spec)
+	if target == ".." || strings.HasPrefix(target, "../") {
+		return "", fail("outside-folder", "copy the file into the folder", "%q leads out of the connector's folder", spec)
+	}
+	if file := b.candidate(target); file != "" {
+		return file, nil
+	}
+	// Published connectors import ./common.js from below, though it is at the top.
+	if rest, ok := strings.CutPrefix(spec, "./"); ok && dir != "." {
+		if file := b.candidate(path.Clean(rest)); file != "" {
+			return file, nil
+		}
+	}
+	hint := ""
+	if near := diagnostic.Nearest(path.Base(target), b.folder.names(path.Dir(target))); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", "./"+near)
+		if path.Dir(target) != dir {
+			hint = fmt.Sprintf("did you mean %q?", path.Join(path.Dir(spec), near))
+		}
+	}
+	return "", fail("import-not-found", hint, "there is no file %q", target)
+}
+
+// bareNames are the names by which files at the top can be imported.
+func (b *bundler) bareNames() []string {
+	var names []string
+	for _, n := range b.folder.names(".") {
+		names = append(names, strings.TrimSuffix(n, path.Ext(n)))
+	}
+	return names
+}
+
+// candidate returns the file meant by a path without, or with the wrong, ending; "" for none.
+func (b *bundler) candidate(target string) string {
+	if b.folder.is(target) {
+		return target
+	}
+	for _, ending := range scriptEndings {
+		if b.folder.is(target + ending) {
+			return target + ending
+		}
+	}
+	// TypeScript names imports by the file they become.
+	for from, to := range map[string]string{".js": ".ts", ".mjs": ".mts", ".cjs": ".cts"} {
+		if stem, ok := strings.CutSuffix(target, from); ok && b.folder.is(stem+to) {
+			return stem + to
+		}
+	}
+	for _, ending := range scriptEndings {
+		if file := path.Join(target, "index"+ending); b.folder.is(file) {
+			return file
+		}
+	}
+	return ""
+}
+
+// load gives esbuild the text of a file of the connector.
+func (b *bundler) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
+	if b.src.Code != "" && a.Path == b.src.File {
+		// Empty lines in front give every line the number it has in the YAML file.
+		text := strings.Repeat("\n", max(0, b.src.Line-1)) + b.src.Code
+		if messages := b.accept(a.Path, text); messages != nil {
+			return api.OnLoadResult{Errors: messages}, nil
+		}
+		return api.OnLoadResult{Contents: &text, Loader: api.LoaderTS}, nil
+	}
+	loader, ok := loaders[path.Ext(a.Path)]
+	if !ok || strings.HasSuffix(a.Path, ".d.ts") {
+		return api.OnLoadResult{Errors: fail("import-unsupported", "", "%s is neither JavaScript nor TypeScript nor JSON", a.Path)}, nil
+	}
+	text, messages := b.folder.read(a.Path)
+	if messages == nil {
+		messages = b.accept(a.Path, text)
+	}
+	if messages != nil {
+		return api.OnLoadResult{Errors: messages}, nil
+	}
+	return api.OnLoadResult{Contents: &text, Loader: loader}, nil
+}
+
+// accept remembers the text of a file, or says why it cannot be taken.
+func (b *bundler) accept(file, text string) []api.Message {
+	if len(text) > maxFileSize {
+		return fail("file-too-large", "", "%s is larger than the %d bytes allowed", file, maxFileSize)
+	}
+	if !utf8.ValidString(text) {
+		at := 0
+		for at < len(text) {
+			r, size := utf8.DecodeRuneInString(text[at:])
+			if r == utf8.RuneError && size == 1 {
+				break
+			}
+			at += size
+		}
+		line := strings.Count(text[:at], "\n") + 1
+		start := strings.LastIndexByte(text[:at], '\n') + 1
+		m := fail("invalid-utf8", "save the file as UTF-8", "%s is not UTF-8: byte 0x%02x", file, text[at])
+		m[0].Location = &api.Location{
+			File: namespace + ":" + file, Line: line, Column: at - start, Length: 1, LineText: strings.ToValidUTF8(text[start:at], "\uFFFD"),
+		}
+		b.remember(file, text)
+		return m
+	}
+	if m := tooNested(file, text); m != nil {
+		b.remember(file, text)
+		return m
+	}
+	if b.remember(file, text) > maxBundleSize {
+		return fail("bundle-too-large", "", "the function and what it imports are larger than the %d bytes allowed", maxBundleSize)
+	}
+	return nil
+}
+
+// remember keeps the text of a file and returns the size of all.
+func (b *bundler) remember(file, text string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.given[file]; !ok {
+		b.given[file] = text
+		b.size += len(text)
+	}
+	return b.size
+}
+
+// cacheKey is a hash of all that may become part of the program, or "" when that cannot be said
+// simply: when there are links, special files, or very many files.
+func cacheKey(src *Source, f *folder) string {
+	const maxFiles, maxBytes = 1_000, 16 << 20
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%q %q %q %q %q %d %d %q\n", buildVersion(), src.Connector, src.Function, src.Entry, src.Code, src.File, src.Line, src.Column, src.Shown)
+	if f.root == nil {
+		return hex.EncodeToString(h.Sum(nil))
+	}
+	files, size := 0, 0
+	err := fs.WalkDir(f.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return nil
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			return fs.ErrInvalid
+		}
+		if !slices.Contains(scriptEndings, path.Ext(name)) {
+			return nil
+		}
+		text, messages := f.read(name)
+		files, size = files+1, size+len(text)
+		if messages != nil || files > maxFiles || size > maxBytes {
+			return fs.ErrInvalid
+		}
+		fmt.Fprintf(h, "%q %d\n", name, len(text))
+		io.WriteString(h, text)
+		return nil
+	})
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// buildVersion changes when Build would make something else of the same source.
+var buildVersion = sync.OnceValue(func() string {
+	version := "1"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/evanw/esbuild" || m.Path == "github.com/dop251/goja" {
+				version += " " + m.Path + "@" + m.Version
+			}
+		}
+	}
+	return version
+})
