@@ -92,7 +92,7 @@ func (l *loader) event(where place, n, at *document.Node) {
 		}
 	case s.Webhook != nil && !l.c.Dir && getter:
 		l.add(withHint(s.Webhook.Errorf("unused-key", "the function getEventSelector says which webhook it is, so webhook: has no effect"), "leave it out"))
-	case !getter && !misspelt(n, "selector", eventKeys) && !misspelt(n, "getEventSelector", eventKeys):
+	case !getter && (l.c.Dir || !misspelt(n, "selector", eventKeys) && !misspelt(n, "getEventSelector", eventKeys)):
 		l.add(withHint(at.Errorf("no-selector", "the event %q has neither a selector nor a function %q", key, getterMethod.name),
 			`declare it, such as selector: "order.created/${parameters.shop}"`))
 	}

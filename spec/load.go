@@ -393,8 +393,8 @@ func (l *loader) unknownKeys(n *document.Node, known, foreign []string) {
 	}
 }
 
-// misspelt reports whether n has a key that looks like a slip of key, which
-// has been reported then, so that it need not be missed too.
+// misspelt reports whether n has a key that looks like a slip of key. In the single-file form that
+// is an error already, so that nothing need be said about key being missing.
 func misspelt(n *document.Node, key string, known []string) bool {
 	return slices.ContainsFunc(n.Keys(), func(k string) bool {
 		return !slices.Contains(known, k) && diagnostic.Nearest(k, known) == key

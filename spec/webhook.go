@@ -66,7 +66,7 @@ func (l *loader) webhook(where place, n, at *document.Node) {
 	l.unknownMethods(s.Methods, handleMethod, handshakeMethod)
 	w.Handle = l.function(handleMethod, where, s.Methods, s.Handle)
 	w.HandshakeFunction = l.function(handshakeMethod, where, s.Methods, nil)
-	slip := misspelt(n, "handle", webhookKeys) || s.Methods != nil && misspelt(s.Methods, "handle", []string{"handle", "handshake"})
+	slip := !l.c.Dir && (misspelt(n, "handle", webhookKeys) || s.Methods != nil && misspelt(s.Methods, "handle", []string{"handle", "handshake"}))
 	if w.Handle == nil && !slip && !l.declares(handleMethod, s.Methods, s.Handle) && !l.hasFile(handleMethod, where) {
 		d := at.Errorf("no-function", "the global webhook %q has no function %q", w.Key, "handle")
 		d.Hint = "write it under handle: |"
