@@ -106,10 +106,15 @@ func allowed(addr netip.Addr, allow []netip.Prefix) bool {
 	return false
 }
 
+// connectTimeout bounds dialing, and a TLS handshake, that nobody waits for
+// any more. Attempts have shorter timeouts of their own as a rule.
+const connectTimeout = 30 * time.Second
+
 // newDialer returns a dialer that connects to public addresses and to those
 // that allow lists.
 func newDialer(o Options, allow []netip.Prefix) *net.Dialer {
 	return &net.Dialer{
+		Timeout:   connectTimeout,
 		KeepAlive: 30 * time.Second,
 		Resolver:  o.Resolver,
 		// Called with the address that is about to be connected to, so a name

@@ -279,6 +279,10 @@ func dialTLS(ctx context.Context, dialer *net.Dialer, config *tls.Config, networ
 		config = config.Clone()
 		config.ServerName = host
 	}
+	// The transport dials apart from the request, so that another one may have
+	// the connection: without this a handshake that hangs would hang for ever.
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
