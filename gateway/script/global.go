@@ -68,7 +68,12 @@ func (c *call) installGlobals() error {
 	if err := host.Install(c.rt, host.Options{Random: c.random, Now: c.now}); err != nil {
 		return fmt.Errorf("install the host objects: %w", err)
 	}
-	return c.rt.GlobalObject().SetPrototype(c.rt.NewDynamicObject(&globals{call: c}))
+	// The host's own lazy globals stand behind the global object too.
+	own := c.rt.NewDynamicObject(&globals{call: c})
+	if err := own.SetPrototype(c.rt.GlobalObject().Prototype()); err != nil {
+		return err
+	}
+	return c.rt.GlobalObject().SetPrototype(own)
 }
 
 // native makes a function of Go one of JavaScript.
