@@ -32,7 +32,7 @@ type binder struct {
 }
 
 func (b *binder) prepare() error {
-	if len(bytes.TrimSpace(b.parameters)) == 0 {
+	if t := bytes.TrimSpace(b.parameters); len(t) == 0 || string(t) == "null" {
 		b.parameters = json.RawMessage("{}")
 	}
 	if !json.Valid(b.parameters) || !gjson.ParseBytes(b.parameters).IsObject() {

@@ -119,8 +119,12 @@ func (t *timestamp) check(at, now time.Time) error {
 	return nil
 }
 
-// shortDuration is a duration for people: 12m4s, 5m, 1h, 40h.
+// shortDuration is a duration for people: 12m4s, 5m, 40h, 12 days.
 func shortDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 3*day {
+		return strconv.Itoa(int(d/day)) + " days"
+	}
 	if d > time.Second {
 		d = d.Round(time.Second)
 	}

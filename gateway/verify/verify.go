@@ -40,7 +40,8 @@
 //
 // signed is a template (see package template), "{body}" unless given; or a list
 // of body fields, each of which adds its name, a line feed, its value and a line
-// feed, with a question mark behind those that may be absent. Where a template
+// feed, with a question mark behind those that may be absent ("Subject?", which
+// YAML wants in quotes within brackets). Where a template
 // has {url}, the URL with the scheme's default port added, or without its port, is
 // tried too, since providers differ in that.
 //
