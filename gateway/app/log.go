@@ -18,6 +18,15 @@ func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
 		"outcome", string(rec.Outcome), "status", rec.Response.Status, "bytes", len(r.Body),
 		"events", len(rec.Events), "deliveries", len(rec.Deliveries), "took", took,
 	}
+	duplicates := 0
+	for _, e := range rec.Events {
+		if e.Duplicate {
+			duplicates++
+		}
+	}
+	if duplicates > 0 {
+		attrs = append(attrs, "duplicates", duplicates)
+	}
 	if rec.Failure == nil {
 		l.log.Info("request", attrs...)
 		return

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
@@ -180,7 +181,15 @@ func (p *program) logger(cfg *config.Config) *slog.Logger {
 	if text {
 		return slog.New(tint.NewHandler(p.streams.Err, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !p.streams.ErrColor}))
 	}
-	return slog.New(slog.NewJSONHandler(p.streams.Err, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewJSONHandler(p.streams.Err, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDurations}))
+}
+
+// readableDurations writes durations as text, such as "1.4ms".
+func readableDurations(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().Round(time.Microsecond).String())
+	}
+	return a
 }
 
 func (p *program) versionCommand() *cobra.Command {
