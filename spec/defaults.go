@@ -8,8 +8,12 @@ import (
 	"switchhook/spec/document"
 )
 
-// maxSchemaDepth bounds how deep schemas that refer to themselves are followed.
-const maxSchemaDepth = 32
+const (
+	// maxSchemaDepth bounds how deep schemas that refer to themselves are followed,
+	maxSchemaDepth = 32
+	// and maxSchemaSteps how often, since one can do so in several places.
+	maxSchemaSteps = 10_000
+)
 
 // Defaults returns raw, a JSON object, with the schema's defaults put in where
 // a property is absent: in nested objects too, where these are present, and in the items of lists. Nothing that is
@@ -19,26 +23,33 @@ func (s *Schema) Defaults(raw json.RawMessage) json.RawMessage {
 	if trimmed := bytes.TrimSpace(raw); len(trimmed) == 0 || string(trimmed) == "null" {
 		raw = json.RawMessage("{}")
 	}
-	return s.withDefaults(raw, s.node, 0)
+	f := filler{schema: s}
+	return f.fill(raw, s.node, 0)
 }
 
-func (s *Schema) withDefaults(raw json.RawMessage, schema *document.Node, depth int) json.RawMessage {
-	if depth > maxSchemaDepth || schema == nil || schema.Kind != document.Map {
+// filler puts defaults in.
+type filler struct {
+	schema *Schema
+	steps  int
+}
+
+func (f *filler) fill(raw json.RawMessage, schema *document.Node, depth int) json.RawMessage {
+	if f.steps++; f.steps > maxSchemaSteps || depth > maxSchemaDepth || schema == nil || schema.Kind != document.Map {
 		return raw
 	}
 	if ref := schema.Get("$ref"); ref != nil && strings.HasPrefix(ref.Value, "#") {
-		raw = s.withDefaults(raw, s.at(schemaURL+ref.Value), depth+1)
+		raw = f.fill(raw, f.schema.at(schemaURL+ref.Value), depth+1)
 	}
 	if all := schema.Get("allOf"); all != nil {
 		for _, part := range all.Items() {
-			raw = s.withDefaults(raw, part, depth+1)
+			raw = f.fill(raw, part, depth+1)
 		}
 	}
 	trimmed := bytes.TrimSpace(raw)
 	switch {
 	case len(trimmed) == 0:
 	case trimmed[0] == '{' && schema.Get("properties") != nil:
-		return s.objectDefaults(raw, schema.Get("properties"), depth)
+		return f.object(raw, schema.Get("properties"), depth)
 	case trimmed[0] == '[' && schema.Get("items") != nil:
 		var items []json.RawMessage
 		if json.Unmarshal(raw, &items) != nil {
@@ -46,7 +57,7 @@ func (s *Schema) withDefaults(raw json.RawMessage, schema *document.Node, depth 
 		}
 		changed := false
 		for i, item := range items {
-			items[i] = s.withDefaults(item, schema.Get("items"), depth+1)
+			items[i] = f.fill(item, schema.Get("items"), depth+1)
 			changed = changed || !bytes.Equal(item, items[i])
 		}
 		if changed {
@@ -56,7 +67,7 @@ func (s *Schema) withDefaults(raw json.RawMessage, schema *document.Node, depth 
 	return raw
 }
 
-func (s *Schema) objectDefaults(raw json.RawMessage, properties *document.Node, depth int) json.RawMessage {
+func (f *filler) object(raw json.RawMessage, properties *document.Node, depth int) json.RawMessage {
 	members, ok := splitObject(raw)
 	if !ok {
 		return raw
@@ -65,13 +76,13 @@ func (s *Schema) objectDefaults(raw json.RawMessage, properties *document.Node, 
 	present := make(map[string]bool, len(members))
 	for i, m := range members {
 		present[m.name] = true
-		value := s.withDefaults(m.value, properties.Get(m.name), depth+1)
+		value := f.fill(m.value, properties.Get(m.name), depth+1)
 		changed = changed || !bytes.Equal(value, m.value)
 		members[i].value = value
 	}
 	for _, e := range properties.Entries() {
 		if byDefault := e.Value.Get("default"); byDefault != nil && !present[e.Key] {
-			members = append(members, member{e.Key, byDefault.JSON()})
+			members = append(members, member{e.Key, f.fill(byDefault.JSON(), e.Value, depth+1)})
 			changed = true
 		}
 	}

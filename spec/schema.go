@@ -319,8 +319,11 @@ func absurdNumbers(n *document.Node, list diagnostic.List) diagnostic.List {
 // nearMisses reports keys that the schema does not know, but allows, and that look like one it knows. Where
 // the key that was meant is missing, that is one mistake and said once.
 func (s *Schema) nearMisses(n, schema *document.Node, list diagnostic.List, depth int) diagnostic.List {
-	if depth > maxSchemaDepth || schema == nil || n.Kind != document.Map {
+	if depth > maxSchemaDepth || schema == nil {
 		return list
+	}
+	for _, item := range n.Items() {
+		list = s.nearMisses(item, schema.Get("items"), list, depth+1)
 	}
 	properties := schema.Get("properties")
 	if properties == nil {

@@ -84,7 +84,12 @@ func (s *Schema) findings(e *jsonschema.ValidationError, n *document.Node) diagn
 		got := at.Kind.String()
 		var wanted []string
 		for _, t := range k.Want {
-			wanted = append(wanted, typeName(t))
+			if t != "null" {
+				wanted = append(wanted, typeName(t))
+			}
+		}
+		if len(wanted) < len(k.Want) {
+			wanted = append(wanted, typeName("null"))
 		}
 		d := at.Errorf(codeType, "expected %s, got %s", enumerate(wanted), got)
 		if slices.Contains(k.Want, "string") && (at.Kind == document.Int || at.Kind == document.Float || at.Kind == document.Bool) {
@@ -104,7 +109,7 @@ func (s *Schema) findings(e *jsonschema.ValidationError, n *document.Node) diagn
 			d.Hint = diagnostic.DidYouMean(at.Value, words)
 		}
 		if d.Hint == "" && len(allowed) <= 16 {
-			d.Hint = "there are: " + strings.Join(allowed, ", ")
+			d.Hint = "it can be " + enumerate(allowed)
 		}
 		add(d)
 	default:
@@ -126,9 +131,9 @@ func rule(k jsonschema.ErrorKind) string {
 		if k.Want == 1 {
 			return "this must not be empty"
 		}
-		return fmt.Sprintf("this must have at least %d characters", k.Want)
+		return fmt.Sprintf("this must have at least %s", count(k.Want, "character"))
 	case *kind.MaxLength:
-		return fmt.Sprintf("this must have at most %d characters", k.Want)
+		return fmt.Sprintf("this must have at most %s", count(k.Want, "character"))
 	case *kind.Minimum:
 		return "this must be at least " + decimal(k.Want)
 	case *kind.Maximum:
@@ -140,13 +145,13 @@ func rule(k jsonschema.ErrorKind) string {
 	case *kind.MultipleOf:
 		return "this must be a multiple of " + decimal(k.Want)
 	case *kind.MinItems:
-		return fmt.Sprintf("the list must have at least %d items", k.Want)
+		return fmt.Sprintf("the list must have at least %s", count(k.Want, "item"))
 	case *kind.MaxItems:
-		return fmt.Sprintf("the list must have at most %d items", k.Want)
+		return fmt.Sprintf("the list must have at most %s", count(k.Want, "item"))
 	case *kind.MinProperties:
-		return fmt.Sprintf("the map must have at least %d keys", k.Want)
+		return fmt.Sprintf("the map must have at least %s", count(k.Want, "key"))
 	case *kind.MaxProperties:
-		return fmt.Sprintf("the map must have at most %d keys", k.Want)
+		return fmt.Sprintf("the map must have at most %s", count(k.Want, "key"))
 	case *kind.UniqueItems:
 		return fmt.Sprintf("the items %d and %d of the list are the same", k.Duplicates[0]+1, k.Duplicates[1]+1)
 	case *kind.DependentRequired:
@@ -157,6 +162,13 @@ func rule(k jsonschema.ErrorKind) string {
 		return "the list has too few or too many items of the kind that is demanded"
 	}
 	return "this is not allowed here"
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func quoted(names []string) string {
@@ -174,13 +186,16 @@ func quoted(names []string) string {
 // alternatives explains why none of several forms fits: by the one that was most likely meant.
 func (s *Schema) alternatives(e *jsonschema.ValidationError, n *document.Node) diagnostic.List {
 	at := n.At(e.InstanceLocation...)
-	var needed []string
+	var needed, types []string
 	var best diagnostic.List
 	bestScore, ties := 1<<30, 0
 	for _, cause := range e.Causes {
 		list := s.findings(cause, n)
 		if len(list) == 1 && list[0].Code == codeMissing && list[0].Line == at.Line && list[0].Column == at.Column {
 			needed = append(needed, strings.TrimSuffix(strings.TrimPrefix(list[0].Message, "the key "), " is missing"))
+		}
+		if k, ok := onlyType(cause, len(e.InstanceLocation)); ok {
+			types = append(types, k.Want...)
 		}
 		score := len(list)
 		for _, d := range list {
@@ -196,12 +211,24 @@ func (s *Schema) alternatives(e *jsonschema.ValidationError, n *document.Node) d
 		}
 	}
 	switch {
+	case len(types) >= len(e.Causes):
+		e := &jsonschema.ValidationError{InstanceLocation: e.InstanceLocation, ErrorKind: &kind.Type{Want: types}}
+		return s.findings(e, n)
 	case len(needed) == len(e.Causes) && len(needed) > 0:
 		return diagnostic.List{at.Errorf("missing-key", "one of the keys %s is needed", enumerate(needed))}
 	case ties == 1 && bestScore > 0 && bestScore < 1000:
 		return best
 	}
 	return diagnostic.List{at.Errorf(codeValue, "this fits none of the %d forms that are allowed here", len(e.Causes))}
+}
+
+// onlyType reports whether all that is wrong is the type of the value at a depth.
+func onlyType(e *jsonschema.ValidationError, depth int) (*kind.Type, bool) {
+	for len(e.Causes) == 1 {
+		e = e.Causes[0]
+	}
+	k, ok := e.ErrorKind.(*kind.Type)
+	return k, ok && len(e.Causes) == 0 && len(e.InstanceLocation) == depth
 }
 
 // at is the part of the schema with an address of the library.
