@@ -165,7 +165,7 @@ func (l List) Error() string {
 			if errors == 1 {
 				return d.Error()
 			}
-			return fmt.Sprintf("%s (and %s more)", d.Error(), plural(errors-1, "error"))
+			return fmt.Sprintf("%s (and %s)", d.Error(), plural(errors-1, "more error"))
 		}
 	}
 	return "no errors"

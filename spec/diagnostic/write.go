@@ -213,7 +213,7 @@ func WriteSARIF(w io.Writer, l List, toolVersion string) error {
 		}
 		text := d.Message
 		if d.Hint != "" {
-			text += ". " + d.Hint
+			text += " (" + d.Hint + ")"
 		}
 		location := object{"artifactLocation": object{"uri": fileURI(d.File)}}
 		if d.Line > 0 {
