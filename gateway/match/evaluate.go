@@ -314,7 +314,7 @@ func (e *evaluation) fieldGroup(v gjson.Result, g *group) bool {
 			}
 			return e.fieldGroup(item, g)
 		})
-	case !v.Exists() || isNull(v):
+	case !v.Exists():
 		return false
 	}
 	return len(g.ors) > 0 && e.wholeGroup(v, g)

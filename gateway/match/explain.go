@@ -91,7 +91,7 @@ func (x *explainer) conditions(v gjson.Result, n *node, whole bool, path string)
 		x.object(v, g, path)
 	case isArray(v):
 		x.array(v, g, whole, path)
-	case whole || len(g.ors) > 0 && v.Exists() && !isNull(v):
+	case whole || len(g.ors) > 0 && v.Exists():
 		x.alternatives(v, g, path)
 		x.nots(v, g, path)
 	case len(g.fields) == 0:

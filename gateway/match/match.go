@@ -32,8 +32,9 @@
 //     ignored, depending on the payload.
 //   - What $ref names is data: an object {"$gt": 0} in a payload is not an operator, as there it is, so
 //     a sender cannot write conditions. A list that $ref names equals an equal list in $eq.
-//   - Paths of $ref have names, indexes, [*], .* and .length. Filter expressions, scripts,
-//     slices, unions and recursive descent of JSONPath are errors.
+//   - Paths of $ref begin at the payload, also under $or on a field, where that package loses it. They
+//     name the first value there is, have names, indexes, [*], .* and .length; filter expressions, scripts, slices,
+//     unions and recursive descent of JSONPath are errors.
 //   - Strings that are not valid Unicode (a lone surrogate) are compared after replacing what is
 //     invalid in them by U+FFFD.
 //   - Work is bounded: a filter that would take far more than one pass over the
