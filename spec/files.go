@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -222,17 +221,20 @@ var hashedExtensions = []string{".yml", ".yaml", ".md", ".json", ".js", ".mjs", 
 // hash sums up the folder's files, leaving out fixtures. Of very large files only size and time count.
 func (f *folder) hash() (string, error) {
 	sum := sha256.New()
+	buffer := make([]byte, 32<<10)
 	count := 0
-	err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+	// The walk does not follow links, so the folders it comes to are all inside.
+	err := filepath.WalkDir(f.path, func(full string, entry fs.DirEntry, err error) error {
+		name := strings.TrimPrefix(filepath.ToSlash(strings.TrimPrefix(full, f.path)), "/")
 		if err != nil {
-			if name == "." {
+			if name == "" {
 				return err
 			}
-			fmt.Fprintf(sum, "%q: unreadable\n", name) // Load says so where it matters
+			fmt.Fprintf(sum, "%q unreadable\n", name) // Load says so where it matters
 			return nil
 		}
 		base := entry.Name()
-		if name != "." && (base == "node_modules" || strings.HasPrefix(base, ".") || name == "fixtures") {
+		if name != "" && (base == "node_modules" || strings.HasPrefix(base, ".") || name == fixturesFolder) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -245,28 +247,47 @@ func (f *folder) hash() (string, error) {
 			return &fileError{code: "too-many-files", message: fmt.Sprintf("the folder holds more than %d files", maxFiles),
 				hint: "is this the connector's folder?"}
 		}
-		f.hashFile(sum, name)
+		fmt.Fprintf(sum, "%q %s\n", name, f.fileHash(name, full, entry, buffer))
 		return nil
 	})
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
-func (f *folder) hashFile(sum hash.Hash, name string) {
-	info, err := f.stat(name)
+// fileHash is the hash of a file's content, or says why there is none.
+func (f *folder) fileHash(name, full string, entry fs.DirEntry, buffer []byte) string {
+	var file *os.File
+	var err error
+	switch {
+	case entry.Type().IsRegular():
+		file, err = os.OpenFile(full, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	case entry.Type()&fs.ModeSymlink == 0:
+		return "special"
+	default:
+		info, statErr := f.stat(name)
+		if statErr != nil {
+			return reason(statErr)
+		}
+		if !info.Mode().IsRegular() { // a folder's files are seen elsewhere
+			return "special"
+		}
+		file, err = f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	}
 	if err != nil {
-		fmt.Fprintf(sum, "%q: %v\n", name, err)
-		return
+		return reason(err)
 	}
-	if info.IsDir() { // a link to a folder, whose files are seen elsewhere
-		return
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return "special"
 	}
-	content, err := f.read(name, 4*maxCodeSize)
-	if err != nil {
-		fmt.Fprintf(sum, "%q: %v %d %v\n", name, err, info.Size(), info.ModTime())
-		return
+	if info.Size() > 4*maxCodeSize {
+		return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
 	}
-	fmt.Fprintf(sum, "%q: %d\n", name, len(content))
-	_, _ = sum.Write(content)
+	sum := sha256.New()
+	if _, err := io.CopyBuffer(sum, io.LimitReader(file, 4*maxCodeSize), buffer); err != nil {
+		return reason(err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // readable finds out whether a regular file can be opened.

@@ -130,6 +130,9 @@ func TestUnusualSingleFiles(t *testing.T) {
 		if len(list) == 0 || list[0].Code != code || list[0].File != name {
 			t.Errorf("%s: %v, want %s", name, list, code)
 		}
+		if hash := spec.Hash(name); c != nil && hash != c.Hash || c == nil && hash != "" {
+			t.Errorf("%s: Hash is %q", name, hash)
+		}
 		if (c == nil) != (code == "not-found") {
 			t.Errorf("%s: connector %+v", name, c)
 		}
@@ -201,6 +204,9 @@ func TestHash(t *testing.T) {
 		c, _ := spec.Load(dir)
 		if c.Hash == "" {
 			t.Fatal("no hash")
+		}
+		if alone := spec.Hash(dir); alone != c.Hash {
+			t.Errorf("Hash is %s, that of Load %s", alone, c.Hash)
 		}
 		return c.Hash
 	}
