@@ -238,6 +238,7 @@ func callProgram(args []string) int {
 	secret := flags.String("hmac", "", "sign the body with HMAC-SHA256")
 	header := flags.String("header", "X-Hub-Signature-256", "header of the signature")
 	prefix := flags.String("prefix", "sha256=", "in front of the signature")
+	base := flags.String("base", "", "call this in place of the URL's scheme and host")
 	var headers http.Header = http.Header{}
 	flags.Func("H", "header", func(s string) error {
 		name, value, ok := strings.Cut(s, ":")
@@ -265,6 +266,9 @@ func callProgram(args []string) int {
 		if url, err = webhookURL(target); err != nil {
 			return fail(err)
 		}
+	}
+	if *base != "" {
+		url = *base + url[strings.Index(url, "/demo/"):]
 	}
 	if query != "" {
 		url += "?" + query

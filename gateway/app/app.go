@@ -264,6 +264,12 @@ func (g *Gateway) Reload(ctx context.Context) {
 	}
 }
 
+// Watch reloads whenever config.yaml or a connector changes on disk, until ctx ends.
+func (g *Gateway) Watch(ctx context.Context) error {
+	cfg := g.o.Config
+	return live.Watch(ctx, g.o.Logger, []string{cfg.Connectors}, []string{cfg.Path}, func() { g.Reload(ctx) })
+}
+
 // fixedSettings names the settings that differ and take a restart.
 func fixedSettings(old, new *config.Config) []string {
 	var names []string
@@ -277,6 +283,7 @@ func fixedSettings(old, new *config.Config) []string {
 	differs("server limits and timeouts", a.MaxBody == b.MaxBody && a.MaxHeader == b.MaxHeader && a.InFlightBytes == b.InFlightBytes &&
 		a.MaxConnections == b.MaxConnections && a.ReadTimeout == b.ReadTimeout && a.WriteTimeout == b.WriteTimeout && a.IdleTimeout == b.IdleTimeout)
 	differs("admin", old.Admin == new.Admin)
+	differs("connectors", filepath.Clean(old.Connectors) == filepath.Clean(new.Connectors))
 	differs("data", filepath.Clean(old.Data) == filepath.Clean(new.Data))
 	differs("scripts", old.Scripts == new.Scripts)
 	differs("dedupe", old.Dedupe == new.Dedupe)

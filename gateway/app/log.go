@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -31,12 +33,16 @@ func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
 		l.log.Info("request", attrs...)
 		return
 	}
-	attrs = append(attrs, "kind", rec.Failure.Kind, "reason", rec.Failure.Message)
+	reason := rec.Failure.Message
+	if rec.Failure.Path != "" {
+		reason = rec.Failure.Path + ": " + reason
+	}
+	attrs = append(attrs, "kind", rec.Failure.Kind, "reason", reason)
 	if rec.Failure.ID != "" {
 		attrs = append(attrs, "errorId", rec.Failure.ID)
 	}
 	if s := rec.Failure.Stack; len(s) > 0 {
-		attrs = append(attrs, "at", s[0])
+		attrs = append(attrs, "at", fmt.Sprintf("%s:%d:%d", s[0].File, s[0].Line, s[0].Column))
 	}
 	l.log.Warn("request", attrs...)
 }
@@ -46,6 +52,6 @@ func (l *requestLog) Turned(t ingest.Turned) {
 	if t.Kind == "unavailable" {
 		level = slog.LevelError
 	}
-	l.log.Log(nil, level, "request", "id", t.ID, "workspace", t.Workspace, "integration", t.Integration, "webhook", t.Webhook,
+	l.log.Log(context.Background(), level, "request", "id", t.ID, "workspace", t.Workspace, "integration", t.Integration, "webhook", t.Webhook,
 		"outcome", t.Kind, "status", t.Status, "bytes", t.BodySize, "reason", t.Reason, "took", t.Took)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -59,20 +61,21 @@ func (p *program) serve(ctx context.Context) error {
 		}
 	}()
 	g := gateway.Live().Current()
-	p.report(g.Warnings)
-	p.report(g.Problems())
+	p.report(append(slices.Clone(g.Warnings), g.Problems()...))
 	live.LogProblems(logger, g)
 	p.announce(gateway, g)
 
 	reloading, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		reloadOnHangup(reloading, gateway)
-	}()
+	var reloaders sync.WaitGroup
+	reloaders.Go(func() { reloadOnHangup(reloading, gateway) })
+	reloaders.Go(func() {
+		if err := gateway.Watch(reloading); err != nil {
+			logger.Error("watching for changes", "error", err)
+		}
+	})
 	err = gateway.Run(ctx)
 	cancel()
-	<-done
+	reloaders.Wait()
 	return err
 }
 
