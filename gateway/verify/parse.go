@@ -218,6 +218,7 @@ func (r *rule) names() names {
 func Parse(n *document.Node) (*Scheme, diagnostic.List) {
 	p := &parser{}
 	root := p.rule(n, 0)
+	p.list.Sort()
 	if p.list.HasErrors() {
 		return nil, p.list
 	}
@@ -259,10 +260,8 @@ func (p *parser) rule(n *document.Node, depth int) *rule {
 	}
 	if n.Kind != document.Map {
 		hint := example + ", or verify: none"
-		if n.Kind == document.String {
-			if near := diagnostic.Nearest(n.Value, slices.Collect(maps.Keys(algorithms))); near != "" || algorithms[n.Value] != nil {
-				hint = example
-			}
+		if n.Kind == document.String && diagnostic.Nearest(n.Value, []string{"none"}) != "" {
+			hint = diagnostic.DidYouMean(n.Value, []string{"none"})
 		}
 		p.add(n, "wrong-type", hint, "expected a map that has a scheme, or none, got %s", n.Kind)
 		return nil
@@ -590,7 +589,7 @@ func (p *parser) signature(r *rule, n *document.Node) {
 	if at := n.Get("bodyHash"); at != nil {
 		r.bodyHash = p.bodyHash(at, r)
 	}
-	if at := n.Get("timestamp"); at != nil && r.timestamp != nil && !r.message.covers(r.timestamp.reference, template.Timestamp) {
+	if at := n.Get("timestamp"); at != nil && r.timestamp.stands() && !r.message.covers(r.timestamp.reference, template.Timestamp) {
 		p.add(at, "unsigned-timestamp", "put {timestamp} into `signed`, or leave the timestamp out", "the timestamp is not part of what is signed, so anyone could change it")
 	}
 }
@@ -806,7 +805,11 @@ func (p *parser) certificate(n *document.Node, r *rule) *certificate {
 		p.add(at, "missing-key", "such as allow: [https://api.example.com/certs/*]", "\"allow\" must list the URLs that certificates may come from")
 	} else {
 		for _, item := range at.Items() {
-			pattern, err := parseURLPattern(p.text(item))
+			text := p.text(item)
+			if text == "" {
+				continue
+			}
+			pattern, err := parseURLPattern(text)
 			if err != nil {
 				p.add(item, "bad-url", "", "%s", err)
 			}
@@ -901,6 +904,9 @@ func (p *parser) claim(e document.Entry) claim {
 			continue
 		}
 		text := p.text(item)
+		if text == "" {
+			continue
+		}
 		if template.IsReference(text) && strings.HasPrefix(text, "parameters.") {
 			ref, list := template.ParseReference(item, template.Parameter)
 			p.list.Add(list...)
@@ -917,17 +923,18 @@ func (p *parser) claim(e document.Entry) claim {
 // standardWebhooks makes the rules for both kinds of keys.
 func (p *parser) standardWebhooks(r *rule, n *document.Node) {
 	p.keys(r, n)
-	prefixes := []string{"webhook-", "svix-"}
-	if at := n.Get("headerPrefix"); at != nil {
-		prefixes = []string{p.text(at)}
-		if _, list := template.ParseHeader(at); list.HasErrors() {
-			p.list.Add(list...)
-			return
-		}
-	}
 	tolerance := defaultTolerance
 	if at := n.Get("tolerance"); at != nil {
 		tolerance = p.tolerance(at)
+	}
+	prefixes := []string{"webhook-", "svix-"}
+	if at := n.Get("headerPrefix"); at != nil {
+		ref, list := template.ParseHeader(at)
+		p.list.Add(list...)
+		if ref == nil {
+			return
+		}
+		prefixes = []string{ref.Name}
 	}
 	for _, prefix := range prefixes {
 		signed := template.Must("{header."+prefix+"id}.{header."+prefix+"timestamp}.{body}", template.Request)

@@ -35,6 +35,9 @@ type timestamp struct {
 	tolerance time.Duration
 }
 
+// stands reports whether it is known where the timestamp stands.
+func (t *timestamp) stands() bool { return t != nil && (t.reference != nil || t.part != "") }
+
 // read returns the time as it was sent, and what it is. values are those of
 // the signature's place, separator what parts it.
 func (t *timestamp) read(c *call, values []string, separator string) (string, time.Time, error) {

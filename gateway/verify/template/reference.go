@@ -145,6 +145,9 @@ func named(n *document.Node, prefix string, k Kind) (*Reference, diagnostic.List
 	if list := n.Decode(&text); list.HasErrors() {
 		return nil, list
 	}
+	if text == "" {
+		return nil, diagnostic.List{n.Errorf("empty", "this must not be empty")}
+	}
 	r, mistakes := parseReference(prefix+"."+text, k)
 	for i := range mistakes {
 		mistakes[i].offset = max(0, mistakes[i].offset-len(prefix)-1)
