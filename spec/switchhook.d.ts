@@ -150,6 +150,11 @@ declare function atob(text: string): string
 declare function btoa(text: string): string
 declare function structuredClone<T>(value: T): T
 
+declare class DOMException extends Error {
+  constructor(message?: string, name?: string)
+  readonly code: number
+}
+
 declare class TextEncoder {
   readonly encoding: string
   encode(text?: string): Uint8Array
@@ -210,28 +215,67 @@ interface Buffer extends Uint8Array {
   copy(target: Uint8Array, targetStart?: number, start?: number, end?: number): number
   slice(start?: number, end?: number): any
   subarray(start?: number, end?: number): any
+  fill(value: string | number | Uint8Array, start?: number, end?: number, encoding?: Switchhook.Encoding): this
+  indexOf(value: any, start?: number, encoding?: Switchhook.Encoding): number
+  lastIndexOf(value: any, start?: number, encoding?: Switchhook.Encoding): number
+  includes(value: any, start?: number, encoding?: Switchhook.Encoding): boolean
+  swap16(): this
+  swap32(): this
+  swap64(): this
   write(text: string, encoding?: Switchhook.Encoding): number
   write(text: string, offset: number, encoding?: Switchhook.Encoding): number
+  write(text: string, offset: number, length: number, encoding?: Switchhook.Encoding): number
   readUInt8(offset?: number): number
+  readInt8(offset?: number): number
   readUInt16BE(offset?: number): number
   readUInt16LE(offset?: number): number
-  readUInt32BE(offset?: number): number
-  readUInt32LE(offset?: number): number
-  readInt8(offset?: number): number
   readInt16BE(offset?: number): number
   readInt16LE(offset?: number): number
+  readUInt32BE(offset?: number): number
+  readUInt32LE(offset?: number): number
   readInt32BE(offset?: number): number
   readInt32LE(offset?: number): number
+  readUIntBE(offset: number, bytes: number): number
+  readBigUInt64BE(offset?: number): bigint
+  readUIntLE(offset: number, bytes: number): number
+  readBigUInt64LE(offset?: number): bigint
+  readIntBE(offset: number, bytes: number): number
+  readBigInt64BE(offset?: number): bigint
+  readIntLE(offset: number, bytes: number): number
+  readBigInt64LE(offset?: number): bigint
+  readFloatBE(offset?: number): number
+  readFloatLE(offset?: number): number
+  readDoubleBE(offset?: number): number
+  readDoubleLE(offset?: number): number
   writeUInt8(value: number, offset?: number): number
+  writeInt8(value: number, offset?: number): number
   writeUInt16BE(value: number, offset?: number): number
   writeUInt16LE(value: number, offset?: number): number
+  writeInt16BE(value: number, offset?: number): number
+  writeInt16LE(value: number, offset?: number): number
   writeUInt32BE(value: number, offset?: number): number
   writeUInt32LE(value: number, offset?: number): number
+  writeInt32BE(value: number, offset?: number): number
+  writeInt32LE(value: number, offset?: number): number
+  writeUIntBE(value: number, offset: number, bytes: number): number
+  writeBigUInt64BE(value: bigint, offset?: number): number
+  writeUIntLE(value: number, offset: number, bytes: number): number
+  writeBigUInt64LE(value: bigint, offset?: number): number
+  writeIntBE(value: number, offset: number, bytes: number): number
+  writeBigInt64BE(value: bigint, offset?: number): number
+  writeIntLE(value: number, offset: number, bytes: number): number
+  writeBigInt64LE(value: bigint, offset?: number): number
+  writeFloatBE(value: number, offset?: number): number
+  writeFloatLE(value: number, offset?: number): number
+  writeDoubleBE(value: number, offset?: number): number
+  writeDoubleLE(value: number, offset?: number): number
 }
 
 interface BufferConstructor {
   from(text: string, encoding?: Switchhook.Encoding): Buffer
   from(bytes: Uint8Array | ArrayBuffer | readonly number[], offset?: number, length?: number): Buffer
+  of(...bytes: number[]): Buffer
+  allocUnsafe(size: number): Buffer
   alloc(size: number, fill?: string | number | Uint8Array, encoding?: Switchhook.Encoding): Buffer
   concat(list: readonly Uint8Array[], length?: number): Buffer
   byteLength(value: Switchhook.Bytes, encoding?: Switchhook.Encoding): number
@@ -244,21 +288,44 @@ interface BufferConstructor {
 declare const Buffer: BufferConstructor
 
 declare namespace Switchhook {
-  /** The part of Node's crypto that is there. */
+  /** The part of Node's crypto that is there. All of it is synchronous. */
   interface Crypto {
-    /** Algorithms: sha1, sha256, sha384, sha512, md5. */
+    /** A hash by its name, such as sha256; `getHashes()` lists them. */
     createHash(algorithm: string): Hash
     createHmac(algorithm: string, key: Bytes | KeyObject): Hash
+    hash(algorithm: string, data: Bytes, encoding?: 'hex' | Encoding): string
+    hash(algorithm: string, data: Bytes, encoding: 'buffer'): Buffer
+    getHashes(): string[]
     /** Compares bytes of the same length, in constant time; of different lengths it throws. */
     timingSafeEqual(a: ArrayBuffer | ArrayBufferView, b: ArrayBuffer | ArrayBufferView): boolean
     randomBytes(size: number): Buffer
+    randomFillSync<T extends ArrayBufferView>(into: T, offset?: number, size?: number): T
+    randomInt(max: number): number
+    randomInt(min: number, max: number): number
     randomUUID(): string
-    /** Checks RSA and ECDSA signatures of what was given to `update`. */
+    getRandomValues<T extends ArrayBufferView>(into: T): T
+    /** Makes RSA and ECDSA signatures of what is given to `update`. */
+    createSign(algorithm: string): Sign
+    /** Checks RSA and ECDSA signatures of what is given to `update`. */
     createVerify(algorithm: string): Verify
+    /** Signs; algorithm is null for Ed25519. */
+    sign(algorithm: string | null | undefined, data: Bytes, key: Key): Buffer
     /** Checks a signature; algorithm is null for Ed25519. */
-    verify(algorithm: string | null | undefined, data: ArrayBuffer | ArrayBufferView, key: PublicKey, signature: ArrayBuffer | ArrayBufferView): boolean
-    /** Reads a public key: PEM, DER or JWK. A certificate in PEM stands for its key. */
-    createPublicKey(key: PublicKey): KeyObject
+    verify(algorithm: string | null | undefined, data: Bytes, key: Key, signature: ArrayBuffer | ArrayBufferView): boolean
+    /** Reads a public key: PEM, DER or JWK. A certificate or a private key in PEM stands for its public key. */
+    createPublicKey(key: Key): KeyObject
+    createPrivateKey(key: Key): KeyObject
+    createSecretKey(key: Bytes, encoding?: Encoding): KeyObject
+    /** AES in the modes CBC and GCM; `getCiphers()` lists them. */
+    createCipheriv(algorithm: string, key: Bytes | KeyObject, iv: Bytes, options?: { authTagLength?: number }): Cipher
+    createDecipheriv(algorithm: string, key: Bytes | KeyObject, iv: Bytes, options?: { authTagLength?: number }): Decipher
+    getCiphers(): string[]
+    getCurves(): string[]
+    privateDecrypt(key: Key, data: ArrayBuffer | ArrayBufferView): Buffer
+    publicEncrypt(key: Key, data: Bytes): Buffer
+    readonly KeyObject: { readonly prototype: KeyObject }
+    readonly X509Certificate: { new (certificate: Bytes): X509Certificate; readonly prototype: X509Certificate }
+    readonly constants: { readonly [name: string]: number }
   }
 
   interface Hash {
@@ -267,25 +334,75 @@ declare namespace Switchhook {
     digest(encoding: Encoding): string
   }
 
+  interface Sign {
+    update(data: Bytes, encoding?: Encoding): this
+    sign(key: Key): Buffer
+    sign(key: Key, encoding: Encoding): string
+  }
+
   interface Verify {
     update(data: Bytes, encoding?: Encoding): this
-    verify(key: PublicKey, signature: string, encoding: Encoding): boolean
-    verify(key: PublicKey, signature: ArrayBuffer | ArrayBufferView): boolean
+    verify(key: Key, signature: string, encoding: Encoding): boolean
+    verify(key: Key, signature: ArrayBuffer | ArrayBufferView): boolean
+  }
+
+  interface Cipher {
+    update(data: string, inputEncoding: Encoding | undefined, outputEncoding: Encoding): string
+    update(data: Bytes, inputEncoding?: Encoding): Buffer
+    final(): Buffer
+    final(encoding: Encoding): string
+    setAutoPadding(on?: boolean): this
+    setAAD(data: Bytes): this
+    getAuthTag(): Buffer
+  }
+
+  interface Decipher extends Omit<Cipher, 'getAuthTag'> {
+    setAuthTag(tag: Bytes): this
   }
 
   interface KeyObject {
     readonly type: 'public' | 'secret' | 'private'
     readonly asymmetricKeyType?: string
+    readonly asymmetricKeyDetails?: { [name: string]: any }
+    readonly symmetricKeySize?: number
+    export(options?: { format?: 'pem' | 'der' | 'jwk'; type?: 'spki' | 'pkcs1' | 'pkcs8' | 'sec1' }): any
+    equals(other: KeyObject): boolean
   }
 
-  type PublicKey = Bytes | KeyObject | {
+  interface X509Certificate {
+    readonly subject: string | undefined
+    readonly issuer: string | undefined
+    readonly subjectAltName: string | undefined
+    readonly infoAccess: string | undefined
+    readonly validFrom: string
+    readonly validTo: string
+    readonly serialNumber: string
+    readonly fingerprint: string
+    readonly fingerprint256: string
+    readonly fingerprint512: string
+    readonly ca: boolean
+    readonly raw: Buffer
+    readonly keyUsage: string[] | undefined
+    readonly publicKey: KeyObject
+    checkHost(name: string): string | undefined
+    checkEmail(address: string): string | undefined
+    checkIP(address: string): string | undefined
+    checkIssued(issuer: X509Certificate): boolean
+    checkPrivateKey(key: KeyObject): boolean
+    /** Whether the certificate was signed with this key; it says nothing about validity in time. */
+    verify(key: KeyObject): boolean
+    toString(): string
+  }
+
+  type Key = Bytes | KeyObject | {
     key: Bytes | KeyObject | { [name: string]: any }
     format?: 'pem' | 'der' | 'jwk'
-    type?: 'spki' | 'pkcs1'
+    type?: 'spki' | 'pkcs1' | 'pkcs8' | 'sec1'
     dsaEncoding?: 'der' | 'ieee-p1363'
     encoding?: Encoding
     padding?: number
     saltLength?: number
+    oaepHash?: string
   }
 }
 
@@ -296,12 +413,30 @@ declare module 'crypto' {
   export default all
   export const createHash: Switchhook.Crypto['createHash']
   export const createHmac: Switchhook.Crypto['createHmac']
+  export const hash: Switchhook.Crypto['hash']
+  export const getHashes: Switchhook.Crypto['getHashes']
   export const timingSafeEqual: Switchhook.Crypto['timingSafeEqual']
   export const randomBytes: Switchhook.Crypto['randomBytes']
+  export const randomFillSync: Switchhook.Crypto['randomFillSync']
+  export const randomInt: Switchhook.Crypto['randomInt']
   export const randomUUID: Switchhook.Crypto['randomUUID']
+  export const getRandomValues: Switchhook.Crypto['getRandomValues']
+  export const createSign: Switchhook.Crypto['createSign']
   export const createVerify: Switchhook.Crypto['createVerify']
+  export const sign: Switchhook.Crypto['sign']
   export const verify: Switchhook.Crypto['verify']
   export const createPublicKey: Switchhook.Crypto['createPublicKey']
+  export const createPrivateKey: Switchhook.Crypto['createPrivateKey']
+  export const createSecretKey: Switchhook.Crypto['createSecretKey']
+  export const createCipheriv: Switchhook.Crypto['createCipheriv']
+  export const createDecipheriv: Switchhook.Crypto['createDecipheriv']
+  export const getCiphers: Switchhook.Crypto['getCiphers']
+  export const getCurves: Switchhook.Crypto['getCurves']
+  export const privateDecrypt: Switchhook.Crypto['privateDecrypt']
+  export const publicEncrypt: Switchhook.Crypto['publicEncrypt']
+  export const KeyObject: Switchhook.Crypto['KeyObject']
+  export const X509Certificate: Switchhook.Crypto['X509Certificate']
+  export const constants: Switchhook.Crypto['constants']
 }
 
 declare module 'node:crypto' {

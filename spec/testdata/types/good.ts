@@ -36,3 +36,11 @@ export function verify(key: string, signature: string, body: string): boolean {
   return crypto.verify(null, bytes, { key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' }, Buffer.from(signature, 'hex'))
     || crypto.createVerify('RSA-SHA256').update(body).verify(key, signature, 'base64')
 }
+
+export function open(key: Uint8Array, iv: Uint8Array, tag: Uint8Array, text: string, pem: string): string {
+  const decipher = crypto.createDecipheriv('aes-256-gcm', key, iv).setAuthTag(tag)
+  const certificate = new crypto.X509Certificate(pem)
+  if (!certificate.checkHost('example.com') || certificate.publicKey.type !== 'public') throw new HttpError(400, 'wrong certificate')
+  const bytes = Buffer.concat([decipher.update(text, 'base64'), decipher.final()])
+  return `${bytes.readUInt32BE(0)} ${bytes.indexOf('x')} ${bytes.subarray(1).toString('hex')}`
+}
