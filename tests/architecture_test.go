@@ -24,12 +24,15 @@ var mayImport = map[string][]string{
 	"gateway/hook":      {},
 	"gateway/body":      {"gateway/hook"},
 	"gateway/match":     {"gateway/hook", "gateway/body", "spec/diagnostic", "spec/document"},
-	"gateway/verify":    {"gateway/hook", "gateway/body", "spec/diagnostic", "spec/document"},
-	"gateway/handshake": {"gateway/hook", "gateway/body", "gateway/match", "spec/diagnostic", "spec/document"},
-	"gateway/script":    {"gateway/hook", "gateway/body", "gateway/script/...", "spec/diagnostic", "spec/document"},
-	"gateway/config":    {"gateway/hook", "spec/diagnostic", "spec/document"},
-	"gateway/store":     {"gateway/hook"},
-	"gateway/deliver":   {"gateway/hook"},
+	"gateway/verify":    {"gateway/hook", "gateway/body", "gateway/verify/template", "spec/diagnostic", "spec/document"},
+	"gateway/handshake": {"gateway/hook", "gateway/body", "gateway/match", "gateway/verify/template", "spec/diagnostic", "spec/document"},
+
+	"gateway/verify/template": {"gateway/hook", "gateway/body", "spec/diagnostic", "spec/document"},
+
+	"gateway/script":  {"gateway/hook", "gateway/body", "gateway/script/...", "spec/diagnostic", "spec/document"},
+	"gateway/config":  {"gateway/hook", "spec/diagnostic", "spec/document"},
+	"gateway/store":   {"gateway/hook"},
+	"gateway/deliver": {"gateway/hook"},
 
 	"gateway/deliver/destination": {"gateway/hook", "gateway/deliver"},
 	"gateway/store/sqlite":        {"gateway/hook", "gateway/store"},

@@ -80,10 +80,15 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g.store, err = sqlite.Open(cfg.Data, sqlite.Options{DedupeWindow: cfg.Dedupe.Window, Logger: o.Logger})
-	if err != nil {
-		return nil, fmt.Errorf("opening the store in %s: %w", cfg.Data, err)
+	window := cfg.Dedupe.Window
+	if window == 0 {
+		window = 1 // a nanosecond: nothing comes twice within it, and 0 is the store's default
 	}
+	disk, err := sqlite.Open(cfg.Data, sqlite.Options{DedupeWindow: window, Logger: o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	g.store = disk
 	g.engine = Engine(cfg)
 	g.live = live.New(&live.Builder{Engine: g.engine, URLKey: key, Now: time.Now})
 	if _, list := g.live.Reload(ctx, cfg); list.HasErrors() {
