@@ -1,0 +1,111 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+)
+
+// The WAL is checkpointed by a goroutine with a connection of its own, while the writer
+// goes on. A PASSIVE checkpoint never catches up with a busy writer, so the WAL
+// would grow without end; hence, once it is long and what is left to move is short, the writer is
+// held back for that rest, after which it begins the WAL anew. The file
+// keeps its size then, which also makes its syncs cheaper: overwriting changes no metadata.
+
+const (
+	// checkpointFrames of the WAL that are not in the database begin a
+	// checkpoint: 8 MiB.
+	checkpointFrames = 1 << 10
+	// restartFrames is from what length on the WAL shall begin anew: 64 MiB.
+	restartFrames = 8 << 10
+	// restFrames is how much may be left when the writer is held back: 1 MiB.
+	restFrames = 128
+	// maxFrames is the length at which the writer is held back whatever is left: 512 MiB.
+	maxFrames = 64 << 10
+	// idleTruncate is after how long without a commit the WAL gives its room back.
+	idleTruncate = 5 * time.Second
+	// keepFrames is how long a WAL may be for it to be left alone when idle.
+	keepFrames = 128
+)
+
+// runCheckpoints checkpoints until ctx ends.
+func (s *Store) runCheckpoints(ctx context.Context) {
+	defer close(s.checkpointDone)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	seen, quiet := s.commits.Load(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.checkpointNow:
+			s.checkpoint(ctx)
+		case <-tick.C:
+			if n := s.commits.Load(); n != seen {
+				seen, quiet = n, time.Now()
+			} else if time.Since(quiet) >= idleTruncate && s.walFrames.Load() > keepFrames {
+				s.truncate(time.Second)
+				quiet = time.Now()
+			}
+		}
+	}
+}
+
+// checkpoint moves what is in the WAL to the database, and has the WAL begin anew when it is long.
+func (s *Store) checkpoint(ctx context.Context) {
+	left := uint32(0)
+	for range 4 {
+		if ctx.Err() != nil || s.fault.Load() != nil {
+			return
+		}
+		if !s.runCheckpoint("PASSIVE") {
+			return
+		}
+		p, ok := s.index.read()
+		if !ok || p.frames < restartFrames {
+			return
+		}
+		if left = p.frames - min(p.backfilled, p.frames); left <= restFrames {
+			break
+		}
+	}
+	if p, ok := s.index.read(); !ok || left > restFrames && p.frames < maxFrames {
+		return
+	}
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	// Readers that began before the rest was moved keep the WAL from beginning
+	// anew; they are waited for (busy_timeout), but not for long.
+	s.runCheckpoint("RESTART")
+}
+
+// truncate empties the WAL. The mark is taken back first, and durably: a
+// mark of frames that are gone would look like damage.
+func (s *Store) truncate(wait time.Duration) {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if s.fault.Load() != nil || !s.runCheckpoint("RESTART") {
+		return
+	}
+	if err := s.index.settle(markNone); err != nil {
+		s.fail("syncing the mark", err)
+		return
+	}
+	if s.runCheckpoint("TRUNCATE") {
+		s.walFrames.Store(0)
+	}
+}
+
+// runCheckpoint says whether the checkpoint was complete or at least went well. A full disk is
+// no harm: everything is still in the WAL. Any other error breaks the store, since a sync
+// that failed once says nothing when it succeeds later.
+func (s *Store) runCheckpoint(mode string) bool {
+	busy := false
+	err := s.cp.query(context.Background(), "PRAGMA wal_checkpoint("+mode+")", func(r row) bool {
+		busy = r.int(0) != 0
+		return true
+	})
+	if err != nil && gradeOf(err) == ofFile {
+		s.fail("checkpoint", err)
+	}
+	return err == nil && (mode == "PASSIVE" || !busy)
+}

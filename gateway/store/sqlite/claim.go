@@ -1,0 +1,282 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"switchhook/gateway/hook"
+)
+
+// selectDelivery reads a delivery whole; the payload is cut from the body where it lies there.
+const selectDelivery = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, s.name,
+		r.request, r.source, r.received, r.trace,
+		e.event, e.key, e.selector, e.type, e.duplicate, e.off,
+		CASE WHEN e.off IS NULL THEN e.payload ELSE substr(c.body, e.off + 1, e.len) END
+	FROM deliveries d
+		CROSS JOIN requests r ON r.id = d.id >> 20
+		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
+		CROSS JOIN contents c ON c.id = r.id
+		CROSS JOIN subscriptions s ON s.id = d.subscription
+	WHERE d.id = ?`
+
+// selectEntry is selectDelivery without the payload.
+const selectEntry = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, s.name,
+		r.request, r.source, r.received, r.trace,
+		e.event, e.key, e.selector, e.type, e.duplicate, e.off, NULL
+	FROM deliveries d
+		CROSS JOIN requests r ON r.id = d.id >> 20
+		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
+		CROSS JOIN subscriptions s ON s.id = d.subscription
+	WHERE d.id = ?`
+
+func (s *Store) decodeDelivery(r row, payload bool) *hook.Delivery {
+	from, _ := s.sources.get(r.int(7))
+	e := &hook.Event{
+		ID: r.text(10), RequestID: r.text(6), Key: r.text(11), Selector: r.text(12), Type: r.text(13),
+		Duplicate: r.int(14) == 1, FromBody: !r.null(15), BodyOffset: int(r.int(15)),
+	}
+	if payload {
+		if e.Payload = r.blob(16); e.Payload == nil {
+			e.Payload = []byte{}
+		}
+	}
+	return &hook.Delivery{
+		ID: deliveryID(r.int(0)), Event: e, Subscription: r.text(5),
+		Workspace: from.workspace, Integration: from.integration, Webhook: from.webhook, Connector: from.connector,
+		ReceivedAt: fromNano(r.int(8)), TraceParent: r.text(9), Ordered: r.int(4) == 1,
+		State: nth(states[:], r.int(1)), Attempts: int(r.int(3)), DueAt: r.time(2),
+	}
+}
+
+func (s *Store) Claim(ctx context.Context, subscription string, now time.Time, limit int) (claimed []*hook.Delivery, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		sub, err := subscriptionID(ctx, c, subscription)
+		if err != nil || sub == 0 || limit <= 0 {
+			return err
+		}
+		ids, err := s.claim(ctx, c, sub, now.UnixNano(), limit)
+		for _, id := range ids {
+			if err != nil {
+				break
+			}
+			var r row
+			if r, err = c.one(ctx, selectDelivery, id); err == nil {
+				if r == nil {
+					err = fmt.Errorf("delivery %s has lost its event or request", deliveryID(id))
+				} else {
+					claimed = append(claimed, s.decodeDelivery(r, true))
+				}
+			}
+		}
+		if err != nil {
+			for _, id := range ids {
+				s.leases.end(id, true)
+			}
+			claimed = nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim of %s: %w", subscription, err)
+	}
+	return claimed, nil
+}
+
+func subscriptionID(ctx context.Context, c *conn, name string) (int64, error) {
+	r, err := c.one(ctx, "SELECT id FROM subscriptions WHERE name = ?", name)
+	if err != nil || r == nil {
+		return 0, err
+	}
+	return r.int(0), nil
+}
+
+// selectDue goes through the pending deliveries of a subscription from a place
+// on, in order of (due, id), up to a time.
+const selectDue = `SELECT id, due FROM deliveries INDEXED BY deliveries_due
+	WHERE state = 0 AND subscription = ? AND (due, id) > (?, ?) AND due <= ? ORDER BY due, id`
+
+// claim leases what is due and returns the ids. With an error come those that were leased before it.
+func (s *Store) claim(ctx context.Context, c *conn, sub, now int64, limit int) (ids []int64, err error) {
+	q := s.leases.lock(sub)
+	defer s.leases.unlock(q)
+	err = c.query(ctx, selectDue, func(r row) bool {
+		id, due := r.int(0), r.int(1)
+		if s.leases.take(sub, id, due) {
+			ids = append(ids, id)
+		}
+		q.floor = spot{due, id}
+		return len(ids) < limit
+	}, sub, q.floor.due, q.floor.id, now)
+	return ids, err
+}
+
+func (s *Store) Release(deliveryIDs ...string) {
+	for _, id := range deliveryIDs {
+		if n, err := deliveryNumber(id); err == nil {
+			s.leases.end(n, true)
+		}
+	}
+}
+
+func (s *Store) NextDueOf(ctx context.Context, subscription string) (due time.Time, ok bool, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		sub, err := subscriptionID(ctx, c, subscription)
+		if err != nil || sub == 0 {
+			return err
+		}
+		due, ok, err = s.nextDueOf(ctx, c, sub)
+		return err
+	})
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("next due of %s: %w", subscription, err)
+	}
+	return due, ok, nil
+}
+
+func (s *Store) nextDueOf(ctx context.Context, c *conn, sub int64) (due time.Time, ok bool, err error) {
+	q := s.leases.lock(sub)
+	defer s.leases.unlock(q)
+	err = c.query(ctx, selectDue, func(r row) bool {
+		if !s.leases.has(r.int(0)) {
+			due, ok = fromNano(r.int(1)), true
+			return false
+		}
+		q.floor = spot{r.int(1), r.int(0)}
+		return true
+	}, sub, q.floor.due, q.floor.id, int64(1<<63-1))
+	return due, ok, err
+}
+
+// nextDueStep is how many subscriptions are looked up before yield is called for them.
+const nextDueStep = 256
+
+func (s *Store) NextDue(ctx context.Context, yield func(subscription string, due time.Time) bool) error {
+	type next struct {
+		name string
+		due  time.Time
+	}
+	sub := int64(0)
+	for {
+		var found []next
+		ended := false
+		err := s.read(ctx, func(c *conn) error {
+			for len(found) < nextDueStep {
+				r, err := c.one(ctx, `SELECT subscription FROM deliveries INDEXED BY deliveries_due
+					WHERE state = 0 AND subscription > ? ORDER BY subscription LIMIT 1`, sub)
+				if err != nil {
+					return err
+				}
+				if r == nil {
+					ended = true
+					return nil
+				}
+				sub = r.int(0)
+				due, ok, err := s.nextDueOf(ctx, c, sub)
+				if err != nil {
+					return err
+				}
+				if !ok {
+					continue
+				}
+				name, err := c.one(ctx, "SELECT name FROM subscriptions WHERE id = ?", sub)
+				if err != nil {
+					return err
+				}
+				if name != nil {
+					found = append(found, next{name.text(0), due})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("next due: %w", err)
+		}
+		for _, n := range found {
+			if !yield(n.name, n.due) {
+				return nil
+			}
+		}
+		if ended {
+			return nil
+		}
+	}
+}
+
+func (s *Store) State(ctx context.Context, integration string) (state map[string]string, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		return c.query(ctx, "SELECT key, value FROM state WHERE integration = ?", func(r row) bool {
+			if state == nil {
+				state = map[string]string{}
+			}
+			state[r.text(0)] = r.text(1)
+			return true
+		}, integration)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("state of %s: %w", integration, err)
+	}
+	return state, nil
+}
+
+func (s *Store) Disabled(ctx context.Context) (map[string]string, error) {
+	disabled := map[string]string{}
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, "SELECT name, disabled FROM subscriptions WHERE disabled IS NOT NULL", func(r row) bool {
+			disabled[r.text(0)] = r.text(1)
+			return true
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("disabled subscriptions: %w", err)
+	}
+	return disabled, nil
+}
+
+// subscriptionsStep is how many subscriptions are read before yield is called for them.
+const subscriptionsStep = 1000
+
+func (s *Store) Subscriptions(ctx context.Context, yield func(*hook.Subscription) bool) error {
+	type entry struct {
+		sub *hook.Subscription
+		err error
+	}
+	after := any("")
+	first := true
+	for {
+		var texts [][]byte
+		var names []string
+		err := s.read(ctx, func(c *conn) error {
+			query := "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name > ? ORDER BY name LIMIT ?"
+			if first {
+				query = "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name >= ? ORDER BY name LIMIT ?"
+			}
+			return c.query(ctx, query, func(r row) bool {
+				names = append(names, r.text(0))
+				texts = append(texts, r.blob(1))
+				return true
+			}, driver.Value(after), int64(subscriptionsStep))
+		})
+		if err != nil {
+			return fmt.Errorf("subscriptions: %w", err)
+		}
+		first = false
+		entries := make([]entry, len(texts))
+		parallel(len(texts), func(i int) {
+			entries[i].sub, entries[i].err = decodeSubscription(texts[i])
+		})
+		for i, e := range entries {
+			if e.err != nil {
+				return fmt.Errorf("subscription %s: %w", names[i], e.err)
+			}
+			if !yield(e.sub) {
+				return nil
+			}
+		}
+		if len(names) < subscriptionsStep {
+			return nil
+		}
+		after = names[len(names)-1]
+	}
+}

@@ -1,0 +1,180 @@
+package sqlite
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"switchhook/gateway/hook"
+	"switchhook/gateway/store"
+)
+
+// numberBits is how many bits of an event's or delivery's id count within its request.
+const numberBits = 20
+
+// span returns the ids that the events, and the deliveries, of a request may have.
+func span(request int64) (first, last int64) {
+	return request << numberBits, request<<numberBits | store.MaxPerRequest
+}
+
+func deliveryID(n int64) string { return "dlv_" + strconv.FormatInt(n, 10) }
+
+// deliveryNumber is the inverse of deliveryID; an id that is none is ErrNotFound.
+func deliveryNumber(id string) (int64, error) {
+	digits, ok := strings.CutPrefix(id, "dlv_")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || n <= 0 {
+		return 0, fmt.Errorf("delivery %q: %w", id, store.ErrNotFound)
+	}
+	return n, nil
+}
+
+// States and outcomes as they are stored.
+const (
+	pending = iota
+	waiting
+	done
+	dead
+)
+
+var states = [...]hook.DeliveryState{pending: hook.Pending, waiting: hook.Waiting, done: hook.Done, dead: hook.Dead}
+
+var outcomes = [...]hook.Outcome{hook.Accepted, hook.Handshake, hook.Refused, hook.Failed, hook.Deferred}
+
+const deferred = 4
+
+func stateCode(s hook.DeliveryState) (int64, bool) { return place(states[:], s) }
+
+func outcomeCode(o hook.Outcome) (int64, bool) { return place(outcomes[:], o) }
+
+func place[T comparable](all []T, one T) (int64, bool) {
+	for i, x := range all {
+		if x == one {
+			return int64(i), true
+		}
+	}
+	return 0, false
+}
+
+func nth[T any](all []T, i int64) (x T) {
+	if i >= 0 && i < int64(len(all)) {
+		x = all[i]
+	}
+	return x
+}
+
+// encodeHeaders writes header fields as lines, so that a person can read them
+// and every byte survives: a backslash, a line feed, and in a name a colon, get a
+// backslash before them (the line feed as \n).
+func encodeHeaders(h hook.Headers) []byte {
+	if len(h) == 0 {
+		return nil
+	}
+	size := 0
+	for i := range h {
+		size += len(h[i].Name) + len(h[i].Value) + 3
+	}
+	b := make([]byte, 0, size)
+	for i := range h {
+		b = escape(b, h[i].Name, true)
+		b = append(b, ": "...)
+		b = escape(b, h[i].Value, false)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func escape(b []byte, s string, name bool) []byte {
+	for {
+		i := strings.IndexAny(s, "\\\n:")
+		if i < 0 {
+			return append(b, s...)
+		}
+		b = append(b, s[:i]...)
+		switch s[i] {
+		case '\n':
+			b = append(b, `\n`...)
+		case ':':
+			if name {
+				b = append(b, '\\')
+			}
+			b = append(b, ':')
+		default:
+			b = append(b, `\\`...)
+		}
+		s = s[i+1:]
+	}
+}
+
+// decodeHeaders is the inverse of encodeHeaders.
+func decodeHeaders(b []byte) hook.Headers {
+	var h hook.Headers
+	for len(b) > 0 {
+		var f hook.Header
+		f.Name, b = unescape(b, ':')
+		b = bytes.TrimPrefix(b, []byte(" "))
+		f.Value, b = unescape(b, '\n')
+		h = append(h, f)
+	}
+	return h
+}
+
+// unescape reads up to the first end that has no backslash before it.
+func unescape(b []byte, end byte) (string, []byte) {
+	var s []byte
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] == end:
+			return string(s), b[i+1:]
+		case b[i] == '\\' && i+1 < len(b):
+			i++
+			if b[i] == 'n' {
+				s = append(s, '\n')
+			} else {
+				s = append(s, b[i])
+			}
+		default:
+			s = append(s, b[i])
+		}
+	}
+	return string(s), nil
+}
+
+// extra is what few requests have.
+type extra struct {
+	Notes   []string           `json:"notes,omitempty"`
+	Console []hook.ConsoleLine `json:"console,omitempty"`
+	Failure *hook.Failure      `json:"failure,omitempty"`
+}
+
+func encodeExtra(rec *hook.Record) (any, error) {
+	if len(rec.Notes) == 0 && len(rec.Console) == 0 && rec.Failure == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(extra{rec.Notes, rec.Console, rec.Failure})
+	return string(b), err
+}
+
+// spec is a subscription as it is stored. The two raw fields are here again so
+// that nil stays nil, which json.RawMessage would make of it the text null.
+type spec struct {
+	*hook.Subscription
+	Parameters json.RawMessage `json:",omitempty"`
+	Filter     json.RawMessage `json:",omitempty"`
+}
+
+func encodeSubscription(sub *hook.Subscription) (string, error) {
+	b, err := json.Marshal(spec{sub, sub.Parameters, sub.Filter})
+	return string(b), err
+}
+
+func decodeSubscription(text []byte) (*hook.Subscription, error) {
+	s := spec{Subscription: new(hook.Subscription)}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, err
+	}
+	s.Subscription.Parameters, s.Subscription.Filter = s.Parameters, s.Filter
+	return s.Subscription, nil
+}

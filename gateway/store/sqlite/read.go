@@ -1,0 +1,588 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"switchhook/gateway/hook"
+	"switchhook/gateway/store"
+)
+
+func (s *Store) Request(ctx context.Context, id string) (st *store.Stored, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		// One snapshot, or a sweep could come between the statements.
+		if _, err := c.exec("BEGIN"); err != nil {
+			return err
+		}
+		defer c.exec("COMMIT") //nolint:errcheck // it has read only
+		st, err = s.request(ctx, c, id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("request %s: %w", id, err)
+	}
+	return st, nil
+}
+
+func (s *Store) request(ctx context.Context, c *conn, id string) (*store.Stored, error) {
+	r, err := c.one(ctx, `SELECT r.id, r.source, r.outcome, r.status, r.received, r.took, r.method, r.path, r.trace,
+			c.url, c.query, c.remote, c.headers, c.verified, c.response_headers, c.response_body, c.extra, c.body
+		FROM requests r JOIN contents c ON c.id = r.id WHERE r.request = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, store.ErrNotFound
+	}
+	number := r.int(0)
+	from, _ := s.sources.get(r.int(1))
+	req := &hook.Request{
+		ID: id, Workspace: from.workspace, Integration: from.integration, Webhook: from.webhook, Connector: from.connector,
+		Method: r.text(6), URL: r.text(9), Path: r.text(7), Query: r.text(10), Headers: decodeHeaders(r.blob(12)),
+		Body: r.blob(17), RemoteAddr: r.text(11), ReceivedAt: fromNano(r.int(4)),
+	}
+	if req.Body == nil {
+		req.Body = []byte{}
+	}
+	st := &store.Stored{Record: hook.Record{
+		Request: req, Outcome: nth(outcomes[:], r.int(2)), Verified: r.text(13),
+		Response:    hook.Response{Status: int(r.int(3)), Headers: decodeHeaders(r.blob(14)), Body: r.blob(15)},
+		HandlerTime: time.Duration(r.int(5)),
+	}}
+	trace := r.text(8)
+	if !r.null(16) {
+		var x extra
+		if err := json.Unmarshal(r.blob(16), &x); err != nil {
+			return nil, fmt.Errorf("notes, console or failure: %w", err)
+		}
+		st.Notes, st.Console, st.Failure = x.Notes, x.Console, x.Failure
+	}
+	first, last := span(number)
+	if err := c.query(ctx, "SELECT event, key, selector, type, duplicate, off, len, payload FROM events WHERE id BETWEEN ? AND ? ORDER BY id", func(r row) bool {
+		e := &hook.Event{ID: r.text(0), RequestID: id, Key: r.text(1), Selector: r.text(2), Type: r.text(3), Duplicate: r.int(4) == 1}
+		if from, to := int(r.int(5)), int(r.int(5)+r.int(6)); !r.null(5) && from >= 0 && from <= to && to <= len(req.Body) {
+			e.Payload, e.FromBody, e.BodyOffset = req.Body[from:to:to], true, from
+		} else if e.Payload = r.blob(7); e.Payload == nil {
+			e.Payload = []byte{}
+		}
+		st.Events = append(st.Events, e)
+		return true
+	}, first, last); err != nil {
+		return nil, err
+	}
+	if err := c.query(ctx, `SELECT d.id, d.event, s.name, d.state, d.due, d.attempts, d.lane IS NOT NULL
+		FROM deliveries d CROSS JOIN subscriptions s ON s.id = d.subscription WHERE d.id BETWEEN ? AND ? ORDER BY d.id`, func(r row) bool {
+		d := &hook.Delivery{
+			ID: deliveryID(r.int(0)), Subscription: r.text(2), State: nth(states[:], r.int(3)), DueAt: r.time(4), Attempts: int(r.int(5)), Ordered: r.int(6) == 1,
+			Workspace: req.Workspace, Integration: req.Integration, Webhook: req.Webhook, Connector: req.Connector,
+			ReceivedAt: req.ReceivedAt, TraceParent: trace,
+		}
+		d.Event = nth(st.Events, r.int(1)-1)
+		st.Deliveries = append(st.Deliveries, d)
+		return true
+	}, first, last); err != nil {
+		return nil, err
+	}
+	if st.Attempts, err = attempts(ctx, c, first, last); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(st.Attempts, func(a, b hook.Attempt) int { return a.At.Compare(b.At) })
+	return st, nil
+}
+
+func attempts(ctx context.Context, c *conn, first, last int64) (all []hook.Attempt, err error) {
+	err = c.query(ctx, "SELECT delivery, number, at, took, status, class, error, response FROM attempts WHERE delivery BETWEEN ? AND ? ORDER BY delivery, number", func(r row) bool {
+		all = append(all, hook.Attempt{
+			DeliveryID: deliveryID(r.int(0)), Number: int(r.int(1)), At: fromNano(r.int(2)), Took: time.Duration(r.int(3)),
+			Status: int(r.int(4)), Class: r.text(5), Error: r.text(6), Response: r.blob(7),
+		})
+		return true
+	}, first, last)
+	return all, err
+}
+
+func (s *Store) Delivery(ctx context.Context, id string) (d *hook.Delivery, as []hook.Attempt, err error) {
+	n, err := deliveryNumber(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.read(ctx, func(c *conn) error {
+		r, err := c.one(ctx, selectDelivery, n)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			return store.ErrNotFound
+		}
+		d = s.decodeDelivery(r, true)
+		as, err = attempts(ctx, c, n, n)
+		return err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("delivery %s: %w", id, err)
+	}
+	return d, as, nil
+}
+
+// cursor reads the cursor of a list: everything with an id below it is still to come.
+func cursor(kind, c string) (int64, error) {
+	if c == "" {
+		return 1<<63 - 1, nil
+	}
+	digits, ok := strings.CutPrefix(c, kind)
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || n <= 0 || digits != strconv.FormatInt(n, 10) {
+		return 0, fmt.Errorf("%q: %w", c, store.ErrCursor)
+	}
+	return n, nil
+}
+
+// effort bounds what one page may look through, so that it answers in some
+// 100 ms whatever is stored. A page that ends for this reason has a cursor.
+type effort struct{ rows, bytes int }
+
+const (
+	maxRows  = 120_000  // rows of requests or deliveries
+	maxBytes = 32 << 20 // of bodies, for a text
+
+	// What a block costs in rows: to pass over by its marks, and to open.
+	rowsOfMarks = 12
+	rowsOfBlock = 40
+)
+
+func (e *effort) spent() bool { return e.rows > maxRows || e.bytes > maxBytes }
+
+// scan calls each for the blocks up to from that keep takes and whose marks do not
+// exclude what is asked for, newest first, until it returns false, or the
+// effort is spent. It returns the block at which to go on; -1: none is left.
+func (s *Store) scan(ctx context.Context, c *conn, e *effort, from int64, keep func(*block) bool, asked []uint64, each func(block) (bool, error)) (int64, error) {
+	const step = 64
+	for {
+		chunk := s.blocks.below(from, step, keep)
+		if len(chunk) == 0 {
+			return -1, nil
+		}
+		filters := map[int64][]byte{}
+		if len(asked) > 0 {
+			if err := c.query(ctx, "SELECT id, marks FROM blocks WHERE id BETWEEN ? AND ?", func(r row) bool {
+				if !filterHas(r.blob(1), asked) {
+					filters[r.int(0)] = nil
+				}
+				return true
+			}, chunk[len(chunk)-1].id, chunk[0].id); err != nil {
+				return 0, err
+			}
+		}
+		for _, b := range chunk {
+			if e.spent() {
+				return b.id, nil
+			}
+			e.rows += rowsOfMarks
+			if _, excluded := filters[b.id]; !excluded {
+				e.rows += rowsOfBlock
+				if more, err := each(b); err != nil || !more {
+					return b.id, err
+				}
+			}
+		}
+		from = chunk[len(chunk)-1].id - 1
+	}
+}
+
+func (s *Store) Requests(ctx context.Context, q store.RequestQuery) (page []store.RequestSummary, next string, err error) {
+	below, err := cursor("r", q.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	err = s.read(ctx, func(c *conn) error {
+		page, next, err = s.requests(ctx, c, q, below)
+		return err
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("requests: %w", err)
+	}
+	return page, next, nil
+}
+
+func (s *Store) requests(ctx context.Context, c *conn, q store.RequestQuery, below int64) (page []store.RequestSummary, next string, err error) {
+	from := source{q.Workspace, q.Integration, q.Webhook, q.Connector}
+	sources := s.sources.matching(from)
+	outcome, ok := outcomeCode(q.Outcome)
+	if q.Outcome != "" && !ok || sources != nil && len(sources) == 0 {
+		return nil, "", nil
+	}
+	if q.Text != "" {
+		r, err := c.one(ctx, "SELECT id FROM requests WHERE request = ?", q.Text)
+		if err != nil {
+			return nil, "", err
+		}
+		if r != nil { // that one alone
+			id := r.int(0)
+			if id >= below {
+				return nil, "", nil
+			}
+			q.Text = ""
+			page, _, err := s.requestsIn(ctx, c, &effort{}, q, sources, outcome, block{oldest: -1 << 63, newest: 1<<63 - 1}, id, id, 1)
+			return page, "", err
+		}
+	}
+	limit := store.PageLimit(q.Limit)
+	e := &effort{}
+	keep := func(b *block) bool { return b.may(q.After, q.Before) }
+	at, err := s.scan(ctx, c, e, blockOf(below-1), keep, from.asks(q.Outcome), func(b block) (bool, error) {
+		lo, hi := b.id<<blockBits, min((b.id+1)<<blockBits-1, below-1)
+		for lo <= hi {
+			found, reached, err := s.requestsIn(ctx, c, e, q, sources, outcome, b, lo, hi, limit-len(page))
+			if err != nil {
+				return false, err
+			}
+			page = append(page, found...)
+			below, hi = reached, reached-1
+			if len(page) == limit || e.spent() {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if at < 0 {
+		return page, "", nil
+	}
+	// Blocks between the last that was opened and this one had nothing.
+	below = min(below, (at+1)<<blockBits)
+	if below <= 1 || !s.more(below-1, keep) {
+		return page, "", nil
+	}
+	return page, "r" + strconv.FormatInt(below, 10), nil
+}
+
+// more says whether there is a block for the rest of a list.
+func (s *Store) more(id int64, keep func(*block) bool) bool {
+	bs := s.blocks.below(blockOf(id), 1, keep)
+	return len(bs) > 0
+}
+
+// textStep is how many requests are searched for a text at once.
+const textStep = 32
+
+// requestsIn returns up to limit requests between two numbers of a block, newest
+// first, and the number down to which it looked.
+func (s *Store) requestsIn(ctx context.Context, c *conn, e *effort, q store.RequestQuery, sources map[int64]bool, outcome int64, b block, lo, hi int64, limit int) (page []store.RequestSummary, reached int64, err error) {
+	// Which, from what the rows hold themselves.
+	var ids []int64
+	reached = lo
+	most := limit
+	if q.Text != "" {
+		most = textStep
+	}
+	inside := b.within(q.After, q.Before)
+	after, before := q.After.UnixNano(), q.Before.UnixNano()
+	if err := c.query(ctx, "SELECT id, source, outcome, received FROM requests WHERE id BETWEEN ? AND ? ORDER BY id DESC", func(r row) bool {
+		e.rows++
+		id, at := r.int(0), r.int(3)
+		if (sources == nil || sources[r.int(1)]) && (q.Outcome == "" || outcome == r.int(2)) &&
+			(inside || (q.After.IsZero() || at >= after) && (q.Before.IsZero() || at < before)) {
+			ids = append(ids, id)
+			if len(ids) == most {
+				reached = id
+				return false
+			}
+		}
+		return true
+	}, lo, hi); err != nil {
+		return nil, 0, err
+	}
+	if q.Text != "" && len(ids) > 0 {
+		found, err := s.containing(ctx, c, e, ids, []byte(q.Text))
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(found) >= limit {
+			found = found[:limit]
+			reached = found[limit-1]
+		}
+		ids = found
+	}
+	for _, id := range ids {
+		r, err := c.one(ctx, "SELECT request, source, outcome, status, received, took, method, path, body_size, events, deliveries FROM requests WHERE id = ?", id)
+		if err != nil {
+			return nil, 0, err
+		}
+		if r == nil {
+			continue // swept since
+		}
+		from, _ := s.sources.get(r.int(1))
+		sum := store.RequestSummary{
+			ID: r.text(0), Workspace: from.workspace, Integration: from.integration, Webhook: from.webhook, Connector: from.connector,
+			Method: r.text(6), Path: r.text(7), Outcome: nth(outcomes[:], r.int(2)), Status: int(r.int(3)), ReceivedAt: fromNano(r.int(4)),
+			HandlerTime: time.Duration(r.int(5)), BodySize: int(r.int(8)), Events: int(r.int(9)), Deliveries: int(r.int(10)),
+		}
+		if bb, ok := s.blocks.get(blockOf(id)); ok && bb.dead > 0 && sum.Deliveries > 0 {
+			first, last := span(id)
+			n, err := c.number("SELECT count(*) FROM deliveries INDEXED BY deliveries_dead WHERE state = 3 AND id BETWEEN ? AND ?", first, last)
+			if err != nil {
+				return nil, 0, err
+			}
+			sum.Dead = int(n)
+		}
+		page = append(page, sum)
+	}
+	return page, reached, nil
+}
+
+// containing returns those of the requests (newest first) in which a text occurs.
+func (s *Store) containing(ctx context.Context, c *conn, e *effort, ids []int64, text []byte) (found []int64, err error) {
+	newest, oldest := ids[0], ids[len(ids)-1]
+	wanted, has := map[int64]bool{}, map[int64]bool{}
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	first, _ := span(oldest)
+	_, last := span(newest)
+	if err := c.query(ctx, "SELECT id >> 20, selector FROM events WHERE id BETWEEN ? AND ?", func(r row) bool {
+		e.rows++
+		if strings.Contains(r.text(1), string(text)) {
+			has[r.int(0)] = true
+		}
+		return true
+	}, first, last); err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !has[id] {
+			r, err := c.one(ctx, "SELECT r.request, r.path, c.body FROM requests r CROSS JOIN contents c ON c.id = r.id WHERE r.id = ?", id)
+			if err != nil {
+				return nil, err
+			}
+			if r == nil {
+				continue
+			}
+			body := r.blob(2)
+			e.bytes += len(body) + 512
+			has[id] = strings.Contains(r.text(0), string(text)) || strings.Contains(r.text(1), string(text)) || bytes.Contains(body, text)
+		}
+		if has[id] {
+			found = append(found, id)
+		}
+	}
+	return found, nil
+}
+
+func (s *Store) Deliveries(ctx context.Context, q store.DeliveryQuery) (page []*hook.Delivery, next string, err error) {
+	below, err := cursor("d", q.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	err = s.read(ctx, func(c *conn) error {
+		page, next, err = s.deliveries(ctx, c, q, below)
+		return err
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("deliveries: %w", err)
+	}
+	return page, next, nil
+}
+
+// deliveryFilter is the part of a list of deliveries that SQL checks.
+type deliveryFilter struct {
+	where            string
+	args             []driver.Value
+	events, requests bool // tables it needs besides
+}
+
+func (f *deliveryFilter) and(condition string, args ...driver.Value) {
+	f.where += " AND " + condition
+	f.args = append(f.args, args...)
+}
+
+func (s *Store) deliveries(ctx context.Context, c *conn, q store.DeliveryQuery, below int64) (page []*hook.Delivery, next string, err error) {
+	var f deliveryFilter
+	var asked []uint64
+	first, last := int64(0), int64(1<<63-1)
+	keep := func(b *block) bool { return b.deliveries > 0 && b.may(q.After, q.Before) }
+	if q.Subscription != "" {
+		sub, err := subscriptionID(ctx, c, q.Subscription)
+		if err != nil || sub == 0 {
+			return nil, "", err
+		}
+		f.and("d.subscription = ?", sub)
+		asked = append(asked, hash('s', q.Subscription))
+	}
+	if q.State != "" {
+		state, ok := stateCode(q.State)
+		if !ok {
+			return nil, "", nil
+		}
+		f.and("d.state = ?", state)
+		any := keep
+		switch state {
+		case pending, waiting:
+			keep = func(b *block) bool { return b.open > 0 && any(b) }
+		case dead:
+			keep = func(b *block) bool { return b.dead > 0 && any(b) }
+		case done:
+			keep = func(b *block) bool { return b.deliveries > b.open+b.dead && any(b) }
+		}
+	}
+	if prefix, ok := strings.CutSuffix(q.Selector, "**"); ok {
+		if prefix != "" {
+			f.events = true
+			f.and("e.selector >= ?", prefix)
+			if end := prefixEnd(prefix); end != "" {
+				f.and("e.selector < ?", end)
+			}
+			asked = append(asked, asksPrefix(prefix)...)
+		}
+	} else if q.Selector != "" {
+		f.events = true
+		f.and("e.selector = ?", q.Selector)
+		asked = append(asked, hash('e', q.Selector))
+	}
+	if q.RequestID != "" {
+		r, err := c.one(ctx, "SELECT id FROM requests WHERE request = ?", q.RequestID)
+		if err != nil || r == nil {
+			return nil, "", err
+		}
+		first, last = span(r.int(0))
+		of := blockOf(r.int(0))
+		any := keep
+		keep = func(b *block) bool { return b.id == of && any(b) }
+		asked = nil
+		below = min(below, last+1)
+	}
+	limit := store.PageLimit(q.Limit)
+	e := &effort{}
+	at, err := s.scan(ctx, c, e, blockOfDelivery(below-1), keep, asked, func(b block) (bool, error) {
+		lo, hi := max(b.id<<(numberBits+blockBits), first), min((b.id+1)<<(numberBits+blockBits)-1, below-1)
+		for lo <= hi {
+			found, reached, err := s.deliveriesIn(ctx, c, e, q, f, b, lo, hi, limit-len(page))
+			if err != nil {
+				return false, err
+			}
+			page = append(page, found...)
+			below, hi = reached, reached-1
+			if len(page) == limit || e.spent() {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if at < 0 {
+		return page, "", nil
+	}
+	below = min(below, (at+1)<<(numberBits+blockBits))
+	if below <= max(first, 1) || len(s.blocks.below(blockOfDelivery(below-1), 1, keep)) == 0 {
+		return page, "", nil
+	}
+	return page, "d" + strconv.FormatInt(below, 10), nil
+}
+
+// prefixEnd returns the first string after all that have the prefix; "" when there is none.
+func prefixEnd(prefix string) string {
+	b := []byte(prefix)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] < 0xff {
+			b[i]++
+			return string(b[:i+1])
+		}
+	}
+	return ""
+}
+
+// deliveriesStep is how many deliveries are looked at in one statement, which
+// matters where one event has very many.
+const deliveriesStep = 4096
+
+// deliveriesIn returns up to limit deliveries between two ids of a block, newest
+// first, and the id down to which it looked.
+func (s *Store) deliveriesIn(ctx context.Context, c *conn, e *effort, q store.DeliveryQuery, f deliveryFilter, b block, lo, hi int64, limit int) (page []*hook.Delivery, reached int64, err error) {
+	reached = lo
+	rows := int(b.deliveries)
+	if b.deliveries > deliveriesStep {
+		rows = deliveriesStep
+		r, err := c.one(ctx, "SELECT id FROM deliveries WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1 OFFSET ?", lo, hi, int64(deliveriesStep-1))
+		if err != nil {
+			return nil, 0, err
+		}
+		if r != nil {
+			reached = r.int(0)
+		}
+	}
+	if !b.within(q.After, q.Before) {
+		f.requests = true
+		if !q.After.IsZero() {
+			f.and("r.received >= ?", q.After.UnixNano())
+		}
+		if !q.Before.IsZero() {
+			f.and("r.received < ?", q.Before.UnixNano())
+		}
+	}
+	query := "SELECT d.id FROM deliveries d"
+	if f.requests {
+		query += " CROSS JOIN requests r ON r.id = d.id >> 20"
+	}
+	if f.events {
+		query += " CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event"
+	}
+	query += " WHERE d.id BETWEEN ? AND ?" + f.where + " ORDER BY d.id DESC LIMIT ?"
+	args := append([]driver.Value{reached, hi}, f.args...)
+	var ids []int64
+	if err := c.query(ctx, query, func(r row) bool { ids = append(ids, r.int(0)); return true }, append(args, int64(limit))...); err != nil {
+		return nil, 0, err
+	}
+	if len(ids) == limit {
+		reached = ids[limit-1]
+	}
+	e.rows += rows + len(ids)
+	for _, id := range ids {
+		r, err := c.one(ctx, selectEntry, id)
+		if err != nil {
+			return nil, 0, err
+		}
+		if r != nil {
+			page = append(page, s.decodeDelivery(r, false))
+		}
+	}
+	return page, reached, nil
+}
+
+func (s *Store) Stats(ctx context.Context) (st store.Stats, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		sum := s.blocks.totals()
+		st = store.Stats{Requests: sum.requests, Events: sum.events, Pending: sum.open, Dead: sum.dead, Bytes: s.bytesOnDisk()}
+		r, err := c.one(ctx, "SELECT received FROM requests ORDER BY id LIMIT 1")
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			st.OldestRequest = fromNano(r.int(0))
+		}
+		for _, b := range s.blocks.above(0, 1, func(b *block) bool { return b.open > 0 }) {
+			r, err := c.one(ctx, `SELECT r.received FROM deliveries d CROSS JOIN requests r ON r.id = d.id >> 20
+				WHERE d.id BETWEEN ? AND ? AND d.state IN (0, 1) ORDER BY d.id LIMIT 1`, b.id<<(numberBits+blockBits), (b.id+1)<<(numberBits+blockBits)-1)
+			if err != nil {
+				return err
+			}
+			if r != nil {
+				st.OldestPending = fromNano(r.int(0))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Stats{}, fmt.Errorf("stats: %w", err)
+	}
+	return st, nil
+}
