@@ -91,6 +91,7 @@ type Store struct {
 	checkpointNow  chan struct{}
 	checkpointDone chan struct{}
 	commits        atomic.Int64
+	stall          atomic.Int64 // the longest time the writer was held back, in nanoseconds
 	walFrames      atomic.Uint32
 
 	background context.CancelFunc

@@ -202,7 +202,11 @@ func (s *Store) runWriter() {
 	for {
 		batch = s.queue.take(batch[:0])
 		if len(batch) > 0 {
-			s.gate.Lock()
+			if !s.gate.TryLock() { // a checkpoint holds it
+				t := time.Now()
+				s.gate.Lock()
+				s.stall.Store(max(s.stall.Load(), int64(time.Since(t))))
+			}
 			s.commit(batch)
 			s.gate.Unlock()
 			clear(batch)
