@@ -329,7 +329,11 @@ func TestKafkaWithoutAcknowledgement(t *testing.T) {
 	}
 	c.Close()
 	sub.Destination.Timeout = time.Second
+	began := time.Now()
 	if got := send(s, sub, delivery(`{"n":2}`)); got.Class == "ok" || got.Error == "" {
 		t.Errorf("%+v", got)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }

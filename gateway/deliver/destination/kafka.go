@@ -58,7 +58,7 @@ func (s *kafkaSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.
 		return failure(ctx, sub, err, "broker")
 	}
 	defer release()
-	err = client.ProduceSync(ctx, record).FirstErr()
+	err = client.produce(ctx, record)
 	switch {
 	case err == nil:
 		return deliver.Result{Class: "ok"}
@@ -76,6 +76,19 @@ func (s *kafkaSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.
 		}
 	}
 	return failure(ctx, sub, err, "broker")
+}
+
+// produce waits until the record is acknowledged or ctx ends. The client may
+// take seconds longer to notice the latter, when it waits to dial again.
+func (c *kafkaClient) produce(ctx context.Context, record *kgo.Record) error {
+	done := make(chan error, 1)
+	c.Produce(ctx, record, func(_ *kgo.Record, err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (s *kafkaSender) connect(brokers []string, allow []netip.Prefix) (*kafkaClient, error) {
