@@ -35,6 +35,16 @@ type evaluation struct {
 	budget int
 	// arrays has the places of the items of those arrays that a path asked for by index.
 	arrays []itemPlaces
+	// last is the list that $in or $nin looked into last by a $ref.
+	last itemSet
+}
+
+// itemSet is the strings and numbers of a list; ok unless it has anything else.
+type itemSet struct {
+	list    string
+	strings map[string]struct{}
+	numbers map[float64]struct{}
+	ok      bool
 }
 
 // itemPlaces is where the items of an array begin and end, in turns.
@@ -62,11 +72,12 @@ func (e *evaluation) release() {
 	evaluations.Put(e)
 }
 
-// budgetFor bounds the work of a filter. Each of its nodes looks at each byte of the
-// payload once at most in all usual cases; what takes more are comparisons of parts of the
-// payload with one another ($ref), and arrays within arrays within arrays. A payload, which anyone may
-// have written, must not make those slow.
-func budgetFor(nodes, payload int) int { return (16 + 2*nodes) * (payload + 1024) }
+// budgetFor bounds the work of a filter with so many nodes on a payload of so many
+// bytes. Usually each node looks at each byte once at most, so the bound grows with both; what takes more are
+// comparisons of parts of the payload with one another ($ref), and arrays within arrays
+// within arrays. The constant is for those, and some milliseconds of work: a payload,
+// which anyone may have written, must not make them slow.
+func budgetFor(nodes, payload int) int { return 2<<20 + (8+2*nodes)*payload }
 
 // spend takes n bytes from the budget and reports whether it sufficed. From then on nothing matches.
 func (e *evaluation) spend(n int) bool {
@@ -431,7 +442,7 @@ func (e *evaluation) operation(v gjson.Result, op *operation) bool {
 		return has(v.Str, operand.Str)
 	case op.ref == nil:
 		return slices.ContainsFunc(op.strings, func(s string) bool { return has(v.Str, s) })
-	case isArray(operand) && e.spend(len(operand.Raw)):
+	case isArray(operand) && e.spend(4*len(operand.Raw)):
 		found := false
 		operand.ForEach(func(_, item gjson.Result) bool {
 			found = item.Type == gjson.String && has(v.Str, item.Str)
@@ -447,20 +458,14 @@ func (e *evaluation) equal(v, operand gjson.Result, op *operation) bool {
 	if v.Type != gjson.JSON || operand.Type != gjson.JSON {
 		return looseEqual(v, operand)
 	}
-	if v.Raw[0] != operand.Raw[0] || !e.spend(len(v.Raw)) {
+	if v.Raw[0] != operand.Raw[0] {
 		return false
 	}
-	text, ok := appendStringified(nil, v, 0)
-	if !ok {
-		return false
+	text, ok := appendStringified(nil, v, &e.budget)
+	if !ok || op.ref == nil {
+		return ok && string(text) == op.text
 	}
-	if op.ref == nil {
-		return string(text) == op.text
-	}
-	if !e.spend(len(operand.Raw)) {
-		return false
-	}
-	other, ok := appendStringified(nil, operand, 0)
+	other, ok := appendStringified(nil, operand, &e.budget)
 	return ok && string(text) == string(other)
 }
 
@@ -518,13 +523,36 @@ func (e *evaluation) contains(v, operand gjson.Result, op *operation) (in, ok bo
 		}
 		return in, true
 	}
-	ok = e.spend(len(operand.Raw))
-	if ok {
-		operand.ForEach(func(_, item gjson.Result) bool {
-			ok = item.Type == gjson.String || item.Type == gjson.Number
-			in = in || ok && item.Type == v.Type && item.Str == v.Str && item.Num == v.Num
-			return ok
+	set := e.set(operand)
+	switch v.Type {
+	case gjson.String:
+		_, in = set.strings[v.Str]
+	case gjson.Number:
+		_, in = set.numbers[v.Num]
+	}
+	return in, set.ok
+}
+
+// set returns the items of a list that an operand's $ref names. Mostly it is
+// the same list for all items being matched, so the last one is kept.
+func (e *evaluation) set(list gjson.Result) *itemSet {
+	s := &e.last
+	if s.list != "" && unsafe.StringData(s.list) == unsafe.StringData(list.Raw) {
+		return s
+	}
+	*s = itemSet{list: list.Raw, ok: e.spend(len(list.Raw)), strings: map[string]struct{}{}, numbers: map[float64]struct{}{}}
+	if s.ok {
+		list.ForEach(func(_, item gjson.Result) bool {
+			switch item.Type {
+			case gjson.String:
+				s.strings[item.Str] = struct{}{}
+			case gjson.Number:
+				s.numbers[item.Num] = struct{}{}
+			default:
+				s.ok = false
+			}
+			return s.ok
 		})
 	}
-	return in, ok
+	return s
 }

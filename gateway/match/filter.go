@@ -364,7 +364,11 @@ func (p *filterParser) operation(o operator, v gjson.Result, at *filterPlace) op
 	switch o {
 	case opEq, opNeq:
 		if v.Type == gjson.JSON {
-			text, _ := appendStringified(nil, v, 0)
+			budget := MaxFilterDepth * (len(v.Raw) + MaxFilterDepth)
+			text, ok := appendStringified(nil, v, &budget)
+			if !ok {
+				p.fail(at, "", "nested deeper than %d levels", MaxFilterDepth)
+			}
 			op.text = string(text)
 		}
 	case opGt, opGte, opLt, opLte:

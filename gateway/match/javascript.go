@@ -167,15 +167,10 @@ func numberText(n float64) string {
 	return s
 }
 
-// maxStringifyDepth bounds appendStringified: the stack of a deeper value might not end.
-const maxStringifyDepth = 1000
-
 // appendStringified appends a text that is equal for two values when the texts
-// of JSON.stringify(JSON.parse(raw)) are. It reports false where v is nested too deep.
-func appendStringified(dst []byte, v gjson.Result, depth int) ([]byte, bool) {
-	if depth > maxStringifyDepth {
-		return dst, false
-	}
+// of JSON.stringify(JSON.parse(raw)) are. Every byte costs one of budget for each container it is
+// in, so that deep nesting ends it: then it reports false.
+func appendStringified(dst []byte, v gjson.Result, budget *int) ([]byte, bool) {
 	ok := true
 	switch v.Type {
 	case gjson.String:
@@ -190,10 +185,13 @@ func appendStringified(dst []byte, v gjson.Result, depth int) ([]byte, bool) {
 	case gjson.True, gjson.False:
 		return strconv.AppendBool(dst, v.Type == gjson.True), true
 	}
+	if *budget -= len(v.Raw) + 1; *budget < 0 {
+		return dst, false
+	}
 	if isArray(v) {
 		dst = append(dst, '[')
 		v.ForEach(func(_, item gjson.Result) bool {
-			dst, ok = appendStringified(dst, item, depth+1)
+			dst, ok = appendStringified(dst, item, budget)
 			dst = append(dst, ',')
 			return ok
 		})
@@ -203,7 +201,7 @@ func appendStringified(dst []byte, v gjson.Result, depth int) ([]byte, bool) {
 	dst = append(dst, '{')
 	for _, m := range members {
 		dst = append(strconv.AppendQuote(dst, m.key), ':')
-		if dst, ok = appendStringified(dst, m.value, depth+1); !ok {
+		if dst, ok = appendStringified(dst, m.value, budget); !ok {
 			break
 		}
 		dst = append(dst, ',')
