@@ -144,9 +144,10 @@ func inspectWAL(path string, m mark) (used bool, err error) {
 	}
 	marked := m.state == markOpen && m.salt == head.salt
 	if m.state == markOpen && !marked {
-		// The WAL began anew after the mark, by which the first half of the salt grows by one.
+		// The WAL began anew after the mark, by which the first half of the salt
+		// grows by one; the mark may lag behind by a few of these.
 		was, is := binary.BigEndian.Uint32(m.salt[:]), binary.BigEndian.Uint32(head.salt[:])
-		if int32(is-was) <= 0 {
+		if is-was-1 >= 1<<16 {
 			return true, &damage{path, "it is older than what was last committed, or its header was changed"}
 		}
 	}
