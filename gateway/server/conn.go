@@ -140,21 +140,6 @@ func (s *Server) stateChanged(nc net.Conn, state fasthttp.ConnState) {
 		return
 	}
 	switch state {
-	case fasthttp.StateActive:
-		if c.base > 0 {
-			return
-		}
-		c.mu.Lock()
-		c.started = true
-		c.mu.Unlock()
-		if size := int64(s.opt.MaxHeader); c.take(size) {
-			c.base = size
-			return
-		}
-		// fasthttp finds the connection closed and goes on to the next.
-		c.turnAway("too many requests are under way")
-		c.linger.Store(true)
-		_ = c.Close()
 	case fasthttp.StateIdle:
 		c.release(c.base)
 	case fasthttp.StateClosed:
@@ -169,19 +154,34 @@ func (s *Server) stateChanged(nc net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// turnAway answers 503 on a connection of which nothing was read.
+// turnAway answers 503 on a connection of which no request was read.
 func (c *conn) turnAway(detail string) {
 	s := c.server
 	p := problem{status: 503, detail: detail, retryAfter: 1}
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Second)) // a new connection has room for it
-	n, _ := c.Conn.Write(p.raw(s.opt.NewID(), s.opt.Now()))
+	n, _ := c.Conn.Write(p.raw(s.newID(), s.opt.Now()))
 	s.observe(Observation{Status: p.status, ResponseBytes: n})
 }
 
+// Read reads from the connection. The first read is of a single byte, before
+// fasthttp gets a buffer for the connection; so it is here that a connection is
+// turned away for which there is no memory.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err != nil {
 		c.readErr = err
+	}
+	if c.base == 0 && n > 0 {
+		c.mu.Lock()
+		c.started = true
+		c.mu.Unlock()
+		size := int64(c.server.opt.MaxHeader)
+		if !c.take(size) {
+			c.turnAway("too many requests are under way")
+			c.linger.Store(true)
+			return 0, io.EOF
+		}
+		c.base = size
 	}
 	return n, err
 }
@@ -231,8 +231,16 @@ func (c *conn) Close() error {
 	aborted := c.aborted
 	c.mu.Unlock()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && !aborted && c.linger.Swap(false) && half.CloseWrite() == nil {
+		c.release(0) // fasthttp has given its buffers back
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		var rest [2 << 10]byte
+		for read := 0; read < lingerBytes; {
+			n, err := c.Conn.Read(rest[:])
+			if err != nil {
+				break
+			}
+			read += n
+		}
 	}
 	return c.Conn.Close()
 }

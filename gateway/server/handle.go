@@ -109,7 +109,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.requests.Add(1)
 	start := s.opt.Now()
 	o := Observation{}
-	id := s.opt.NewID()
+	id := s.idAt(start)
 	ctx.Response.Header.DisableNormalizing()
 	p := s.serve(ctx, id, start, &o)
 	if p != nil {
@@ -124,8 +124,10 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if s.memory.used.Load() > s.opt.InFlightBytes/2 {
 		ctx.Response.SetConnectionClose()
 	}
-	o.Took = s.opt.Now().Sub(start)
-	s.observe(o)
+	if s.opt.Observe != nil { // reading the clock is not free
+		o.Took = s.opt.Now().Sub(start)
+		s.opt.Observe(o)
+	}
 	s.requests.Add(-1)
 }
 
@@ -204,7 +206,7 @@ func tooMany(detail string, wait time.Duration) *problem {
 
 // panicked logs a panic and makes the problem to answer with.
 func (s *Server) panicked(requestID string, r any) *problem {
-	errorID := "err_" + strings.TrimPrefix(s.opt.NewID(), "req_")
+	errorID := "err_" + strings.TrimPrefix(s.newID(), "req_")
 	s.opt.Logger.Error("panic while a request was handled",
 		"requestId", requestID, "errorId", errorID, "panic", r, "stack", string(debug.Stack()))
 	return &problem{status: fasthttp.StatusInternalServerError, errorID: errorID, close: true,
@@ -347,9 +349,11 @@ func (s *Server) failed(ctx *fasthttp.RequestCtx, err error) {
 	}
 	ctx.Response.Reset()
 	o := Observation{Status: p.status}
-	o.ResponseBytes = p.write(ctx, s.opt.NewID())
+	o.ResponseBytes = p.write(ctx, s.newID())
 	s.observe(o)
 }
+
+func (s *Server) newID() string { return s.idAt(s.opt.Now()) }
 
 func (s *Server) observe(o Observation) {
 	if s.opt.Observe != nil {

@@ -117,6 +117,7 @@ type Stats struct {
 type Server struct {
 	opt    Options
 	prefix string // the path of PublicURL
+	idAt   func(time.Time) string
 	http   fasthttp.Server
 	memory budget
 	byURL  *limiter
@@ -141,9 +142,6 @@ func New(opt Options) *Server {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if opt.NewID == nil {
-		opt.NewID = NewIDs("req_", opt.Now)
-	}
 	opt.MaxBody = cmp.Or(opt.MaxBody, 10<<20)
 	opt.MaxHeader = cmp.Or(opt.MaxHeader, 64<<10)
 	opt.InFlightBytes = cmp.Or(opt.InFlightBytes, 128<<20)
@@ -154,6 +152,10 @@ func New(opt Options) *Server {
 	opt.PublicURL = strings.TrimSuffix(opt.PublicURL, "/")
 
 	s := &Server{opt: opt, memory: budget{limit: opt.InFlightBytes}, conns: map[*conn]struct{}{}}
+	s.idAt = newIDs("req_").at
+	if opt.NewID != nil {
+		s.idAt = func(time.Time) string { return opt.NewID() }
+	}
 	if u, err := url.Parse(opt.PublicURL); err == nil {
 		s.prefix = u.EscapedPath()
 	}
@@ -172,6 +174,7 @@ func New(opt Options) *Server {
 		MaxRequestBodySize:           1,
 		DisablePreParseMultipartForm: true,
 		ReadBufferSize:               opt.MaxHeader,
+		WriteBufferSize:              16 << 10,
 		ReadTimeout:                  opt.ReadTimeout,
 		WriteTimeout:                 opt.WriteTimeout,
 		IdleTimeout:                  opt.IdleTimeout,
@@ -181,6 +184,7 @@ func New(opt Options) *Server {
 		MaxIdleWorkerDuration: 250 * time.Millisecond,
 		// A connection that has sent nothing has no buffers.
 		ReduceMemoryUsage:     true,
+		LazyRequestTime:       true,
 		CloseOnShutdown:       true,
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
