@@ -913,6 +913,10 @@ func (p *parser) claim(e document.Entry) claim {
 			c.values = append(c.values, claimValue{reference: ref})
 			continue
 		}
+		if hint := template.Slip(text); hint != "" {
+			p.add(item, "bad-reference", hint, "%q is not a reference", text)
+			continue
+		}
 		t, list := template.Parse(item, template.Request|template.Parameter)
 		p.list.Add(list...)
 		c.values = append(c.values, claimValue{text: t})

@@ -232,3 +232,13 @@ func (p Path) Syntax(at ...int) string {
 	}
 	return b.String()
 }
+
+// Steps are the keys and list positions of a path such as "$or[1].amount", as
+// document.Node.At takes them; nil where it is not one.
+func Steps(path string) []string {
+	p, bad := parsePath(path, false)
+	if bad != nil || len(p.steps) == 0 {
+		return nil
+	}
+	return p.names(len(p.steps) - 1)
+}

@@ -3,6 +3,7 @@ package template
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -69,6 +70,8 @@ var slips = map[string]string{
 	"rawBody": "body", "payload": "body", "ts": "timestamp", "uri": "url", "id": "header.NAME", "crc32": "bodyCRC32", "sha256": "bodySHA256",
 }
 
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 // Words are the references of the allowed kinds, as they are written, sorted.
 func Words(allowed Kind) []string {
 	var list []string
@@ -121,6 +124,20 @@ func ParseReference(n *document.Node, allowed Kind) (*Reference, diagnostic.List
 func IsReference(text string) bool {
 	prefix, name, dotted := strings.Cut(text, ".")
 	return dotted && name != "" && prefixes[prefix] != 0 && !strings.ContainsAny(text, "{} ")
+}
+
+// Slip returns a hint for text that was meant to be a reference with a name, and
+// is none because of a slip, such as parameter.secret; "" for other text.
+func Slip(text string) string {
+	prefix, name, dotted := strings.Cut(text, ".")
+	if !dotted || name == "" || IsReference(text) || strings.ContainsAny(text, "{}/:@ ") {
+		return ""
+	}
+	near := diagnostic.Nearest(prefix, slices.Collect(maps.Keys(prefixes)))
+	if near == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", near+"."+name)
 }
 
 // ParseHeader returns a reference to a header field.
@@ -204,6 +221,8 @@ func parseReference(text string, allowed Kind) (*Reference, []mistake) {
 				hint = fmt.Sprintf("did you mean %q?", near+"."+name)
 			} else if slip := slips[prefix]; slip != "" {
 				hint = fmt.Sprintf("did you mean %q?", slip)
+			} else if allowed&BodyField != 0 && plainName.MatchString(rest) {
+				hint = fmt.Sprintf("did you mean %q, or \"query.%s\"?", "body."+rest, rest)
 			} else {
 				hint = known(allowed)
 			}

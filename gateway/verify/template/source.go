@@ -85,16 +85,11 @@ func (s *Source) json() (gjson.Result, error) {
 	return s.root, nil
 }
 
-// JSON is the body as one JSON value, where text that is JSON counts as JSON
-// and other text is a JSON string; false when the body has no value.
+// JSON is the body as one JSON value, where text that is JSON counts as JSON;
+// false when it is none.
 func (s *Source) JSON() (json.RawMessage, bool) {
-	if root, err := s.json(); err == nil {
-		return json.RawMessage(root.Raw), true
-	}
-	if p := s.Parsed(); p.Kind == body.Text {
-		return gjson.AppendJSONString(nil, p.Text), true
-	}
-	return nil, false
+	root, err := s.json()
+	return json.RawMessage(root.Raw), err == nil
 }
 
 // Value is the JSON value that a reference to a body field, an item or a
