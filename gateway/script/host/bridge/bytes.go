@@ -159,6 +159,20 @@ func (b *Bridge) Text(data []byte, e codec.Encoding) goja.Value {
 	return b.String(codec.Encode(data, e))
 }
 
+// ToString converts a value as String(v) does, without loss for lone surrogates.
+func (b *Bridge) ToString(v goja.Value) goja.String {
+	if s, ok := v.(goja.String); ok {
+		return s
+	}
+	// Other values than strings and objects have plain texts.
+	if o, ok := v.(*goja.Object); ok {
+		if s, ok := o.ToString().(goja.String); ok {
+			return s
+		}
+	}
+	return b.RT.ToValue(v.String()).(goja.String)
+}
+
 // Scalar reads an argument as a string of Unicode scalar values, as the web's
 // interfaces do: valid UTF-8, with U+FFFD for lone surrogates.
 func (b *Bridge) Scalar(v goja.Value) string {

@@ -183,11 +183,6 @@ func (b *Bridge) protoFor(newTarget, proto *goja.Object) *goja.Object {
 	return proto
 }
 
-// ProtoFor is the prototype of what is constructed by a call.
-func (b *Bridge) ProtoFor(call goja.ConstructorCall, proto *goja.Object) *goja.Object {
-	return b.protoFor(call.NewTarget, proto)
-}
-
 func (b *Bridge) instance(state any, proto *goja.Object) *goja.Object {
 	o := b.RT.NewDynamicObject(&slot{state: state})
 	_ = o.SetPrototype(proto)

@@ -86,7 +86,7 @@ func (b *Bridge) CheckSize(what string, n int) {
 // does in range errors.
 func grouped(s string) string {
 	f, err := strconv.ParseFloat(strings.TrimSuffix(s, "n"), 64)
-	if err != nil || math.Abs(f) <= 1<<32 || strings.ContainsAny(s, ".e") {
+	if err != nil || math.Abs(f) <= 1<<32 || math.IsInf(f, 0) || strings.ContainsAny(s, ".e") {
 		return s
 	}
 	digits, tail := s, ""
@@ -178,7 +178,7 @@ func (b *Bridge) Inspect(v goja.Value) string {
 		return v.String()
 	}
 	if s, ok := v.(*goja.Symbol); ok {
-		return s.String()
+		return "Symbol(" + s.String() + ")"
 	}
 	if o, ok := v.(*goja.Object); ok {
 		if o.ClassName() == "Array" {

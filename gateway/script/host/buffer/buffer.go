@@ -47,19 +47,14 @@ func Constructor(b *bridge.Bridge) *goja.Object {
 // construct is `new Buffer(...)` and `Buffer(...)`: deprecated, but also what the methods that a
 // Buffer inherits from Uint8Array call to make their results.
 func construct(b *bridge.Bridge, call goja.ConstructorCall) *goja.Object {
-	var o *goja.Object
-	if first := call.Argument(0); goja.IsNumber(first) {
-		if second := call.Argument(1); goja.IsString(second) {
-			b.BadType("string", "of type string", first)
-		}
-		o = New(b, make([]byte, size(b, first)))
-	} else {
-		o = from(b, first, call.Argument(1), call.Argument(2))
+	first := call.Argument(0)
+	if !goja.IsNumber(first) {
+		return from(b, first, call.Argument(1), call.Argument(2))
 	}
-	if call.NewTarget != nil {
-		_ = o.SetPrototype(b.ProtoFor(call, b.BufferProto))
+	if second := call.Argument(1); goja.IsString(second) {
+		b.BadType("string", "of type string", first)
 	}
-	return o
+	return New(b, make([]byte, size(b, first)))
 }
 
 // New makes a Buffer of data, which is the Buffer's from now on.

@@ -559,7 +559,7 @@ func checked(b *bridge.Bridge, v goja.Value, width int, sign bool) uint64 {
 		bits := strconv.Itoa(8 * width)
 		expected := ">= 0 and < 2 ** " + bits
 		switch {
-		case width <= 2:
+		case width <= 4:
 			expected = ">= " + strconv.Itoa(int(low)) + " and <= " + strconv.Itoa(int(high))
 		case sign:
 			less := strconv.Itoa(8*width - 1)

@@ -76,9 +76,9 @@ func Decode(t Text, e Encoding) []byte {
 		}
 		return out
 	case Base64, Base64URL:
-		return decodeBase64(narrow(t))
+		return decodeBase64(narrow(t, 0xff))
 	case Hex:
-		return decodeHex(narrow(t))
+		return decodeHex(narrow(t, 0))
 	default:
 		return stringBytes(t.String())
 	}
@@ -94,9 +94,9 @@ func Bytes(t Text, e Encoding) []byte {
 	return b
 }
 
-// narrow returns one byte for each code unit, 0xff for those that are not ASCII:
-// a byte that no alphabet knows.
-func narrow(t Text) string {
+// narrow returns one byte for each code unit: the low one, or instead of it other
+// for those that are not ASCII. (Node looks at the low byte only when it decodes hex.)
+func narrow(t Text, other byte) string {
 	n := t.Length()
 	s := t.String()
 	if len(s) == n {
@@ -104,10 +104,9 @@ func narrow(t Text) string {
 	}
 	out := make([]byte, n)
 	for i := range n {
-		if c := t.CharAt(i); c < 0x80 {
-			out[i] = byte(c)
-		} else {
-			out[i] = 0xff
+		c := t.CharAt(i)
+		if out[i] = byte(c); c >= 0x80 && other != 0 {
+			out[i] = other
 		}
 	}
 	return string(out)
@@ -151,8 +150,8 @@ func Base64Size(s string) int {
 	return n/4*3 + (n%4+1)/2
 }
 
-// decodeBase64 skips what is in neither alphabet, padding too, and stops when
-// the room that Base64Size allows is used up.
+// decodeBase64 skips what is in neither alphabet, and stops at padding or when the
+// room that Base64Size allows is used up.
 func decodeBase64(s string) []byte {
 	room := Base64Size(s)
 	out := make([]byte, room)
@@ -165,6 +164,9 @@ func decodeBase64(s string) []byte {
 	k, bits, have := 0, uint32(0), 0
 	for i := 0; i < len(s) && k < room; i++ {
 		v := base64Value[s[i]]
+		if s[i] == '=' {
+			break
+		}
 		if v == 0xff {
 			continue
 		}

@@ -80,13 +80,13 @@ func init() {
 	this := func(b *bridge.Bridge, call goja.FunctionCall) *certificate {
 		return bridge.This[*certificate](b, call, "X509Certificate")
 	}
-	key := func(b *bridge.Bridge, v goja.Value, name, kind string) *keys.Key {
+	key := func(b *bridge.Bridge, v goja.Value, kind string) *keys.Key {
 		k, ok := bridge.State[*keyState](b, v)
 		if !ok {
-			b.BadType(name, "an instance of KeyObject", v)
+			b.BadType("pkey", "an instance of KeyObject", v)
 		}
 		if k.kind() != kind {
-			b.TypeError("ERR_INVALID_ARG_VALUE", "The argument '%s' is invalid. Received a %s key, a %s key is needed", name, k.kind(), kind)
+			b.TypeError("ERR_INVALID_ARG_VALUE", "The argument 'pkey' is invalid. Received a %s key, a %s key is needed", k.kind(), kind)
 		}
 		return k.asymmetric
 	}
@@ -133,13 +133,13 @@ func init() {
 		}),
 		"checkPrivateKey": bridge.Method(1, func(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 			c := this(b, call)
-			k := key(b, call.Argument(0), "pkey", "private")
+			k := key(b, call.Argument(0), "private")
 			public, err := keys.FromCertificate(c.X509)
 			return b.RT.ToValue(err == nil && public.Equal(k.PublicOnly()))
 		}),
 		"verify": bridge.Method(1, func(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 			c := this(b, call)
-			return b.RT.ToValue(c.Verify(key(b, call.Argument(0), "publicKey", "public").Public))
+			return b.RT.ToValue(c.Verify(key(b, call.Argument(0), "public").Public))
 		}),
 	}
 }

@@ -18,6 +18,10 @@ func invalidJWK() *Error {
 	return &Error{Code: "ERR_CRYPTO_INVALID_JWK", Message: "Invalid JWK data", Argument: true}
 }
 
+func invalidECJWK() *Error {
+	return &Error{Code: "ERR_CRYPTO_INVALID_JWK", Message: "Invalid JWK EC key", Argument: true}
+}
+
 // ParseJWK reads a JSON Web Key (RFC 7517). The member "kty" must be RSA, EC or OKP, and the members that it
 // needs must be there; the caller checks both. With private the private half is read.
 func ParseJWK(jwk map[string]string, private bool) (*Key, error) {
@@ -36,23 +40,23 @@ func ParseJWK(jwk map[string]string, private bool) (*Key, error) {
 		size := (curve.Params().BitSize + 7) / 8
 		x, y := field("x"), field("y")
 		if len(x) > size || len(y) > size || len(x) == 0 || len(y) == 0 {
-			return nil, invalidJWK()
+			return nil, invalidECJWK()
 		}
 		point := append([]byte{4}, append(pad(x, size), pad(y, size)...)...)
 		public, err := ecdsa.ParseUncompressedPublicKey(curve, point)
 		if err != nil {
-			return nil, invalidJWK()
+			return nil, invalidECJWK()
 		}
 		if !private {
 			return fromPublic(public)
 		}
 		d := field("d")
 		if len(d) == 0 || len(d) > size {
-			return nil, invalidJWK()
+			return nil, invalidECJWK()
 		}
 		key, err := ecdsa.ParseRawPrivateKey(curve, pad(d, size))
 		if err != nil || !key.PublicKey.Equal(public) {
-			return nil, invalidJWK()
+			return nil, invalidECJWK()
 		}
 		return fromPrivate(key)
 	}

@@ -58,7 +58,7 @@ func (c *cloner) value(v goja.Value, depth int) goja.Value {
 	o, ok := v.(*goja.Object)
 	if !ok {
 		if s, ok := v.(*goja.Symbol); ok {
-			c.refuse(s.String())
+			c.refuse(c.b.Inspect(s))
 		}
 		return v
 	}
@@ -104,6 +104,8 @@ func (c *cloner) object(o *goja.Object, depth int) goja.Value {
 		return c.make(o, "RegExp", o.Get("source"), o.Get("flags"))
 	case "Error":
 		return c.error(o, depth)
+	case "Arguments":
+		c.refuseObject(o)
 	case "Boolean", "Number", "String":
 		return c.make(o, o.ClassName(), c.primitive(o, o.ClassName()))
 	}
@@ -176,7 +178,7 @@ func (c *cloner) primitive(o *goja.Object, class string) goja.Value {
 	if f, ok := goja.AssertFunction(bridge.Property(proto, "valueOf")); ok {
 		return c.b.Call(f, o)
 	}
-	return o.ToString()
+	return c.b.ToString(o)
 }
 
 // errorNames are the classes of errors that survive.
@@ -193,7 +195,7 @@ func (c *cloner) error(o *goja.Object, depth int) goja.Value {
 	}
 	var args []goja.Value
 	if own["message"] {
-		args = append(args, o.Get("message").ToString())
+		args = append(args, c.b.ToString(o.Get("message")))
 	}
 	out := c.make(o, class, args...)
 	hidden := func(name string, v goja.Value) {

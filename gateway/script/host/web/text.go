@@ -140,7 +140,7 @@ func decode(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	if v := call.Argument(0); !goja.IsUndefined(v) {
 		var ok bool
 		if data, ok = b.BufferSource(v); !ok {
-			b.BadType("list", "an instance of SharedArrayBuffer, ArrayBuffer or ArrayBufferView", v)
+			b.TypeError("ERR_INVALID_ARG_TYPE", "The \"list\" argument must be an instance of SharedArrayBuffer, ArrayBuffer or ArrayBufferView.")
 		}
 	}
 	b.CheckSize("the text", len(data))
@@ -236,8 +236,13 @@ func Atob(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	if len(s)%4 == 0 {
 		s = strings.TrimSuffix(strings.TrimSuffix(s, "="), "=")
 	}
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !(c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/') {
+			Throw(b, "InvalidCharacterError", "Invalid character")
+		}
+	}
 	data, err := base64.RawStdEncoding.DecodeString(s)
-	if err != nil || strings.ContainsAny(s, "\r\n") {
+	if err != nil {
 		Throw(b, "InvalidCharacterError", "The string to be decoded is not correctly encoded.")
 	}
 	return b.Text(data, codec.Latin1)
@@ -246,10 +251,7 @@ func Atob(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 // Btoa encodes base64 as the web's btoa does.
 func Btoa(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	missing(b, call, "input")
-	s, ok := call.Argument(0).(goja.String)
-	if !ok {
-		s = call.Argument(0).ToString().(goja.String)
-	}
+	s := b.ToString(call.Argument(0))
 	b.CheckSize("the text", s.Length())
 	data := make([]byte, s.Length())
 	for i := range data {
