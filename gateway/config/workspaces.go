@@ -126,7 +126,7 @@ type subscriptionKeys struct {
 // DecodeSubscription reads a subscription as it stands in config.yaml (or as
 // JSON of the same form). Workspace and Name are left to the caller; relative
 // paths are relative to base, see DecodeDestination. Either Event is set or
-// both Webhook and Selector are. That these and the filter make sense to the
+// Selector is; Webhook may be empty where the connector has only one. That these and the filter make sense to the
 // connector is not checked here.
 func DecodeSubscription(n *document.Node, base string) (hook.Subscription, diagnostic.List) {
 	var keys subscriptionKeys
@@ -145,7 +145,7 @@ func DecodeSubscription(n *document.Node, base string) (hook.Subscription, diagn
 		}
 	}
 	has := func(key string) bool { v := n.Get(key); return v != nil && v.Kind != document.Null }
-	const either = "a subscription has either webhook and selector, or event and parameters"
+	const either = "a subscription has either selector (and webhook, where the connector has several), or event and parameters"
 	hinted := func(d diagnostic.Diagnostic) { d.Hint = either; list.Add(d) }
 	switch {
 	case has("event") && has("selector"):
@@ -159,8 +159,6 @@ func DecodeSubscription(n *document.Node, base string) (hook.Subscription, diagn
 		hinted(n.Errorf("missing-key", "which events is not said"))
 	case !has("selector"):
 		hinted(n.Errorf("missing-key", `the key "selector" is missing`))
-	case !has("webhook"):
-		hinted(n.Errorf("missing-key", `the key "webhook" is missing`))
 	}
 	if parameters := mapOrNothing(&list, keys.Parameters, "parameters"); parameters != nil {
 		s.Parameters = parameters.JSON()
