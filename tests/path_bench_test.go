@@ -193,7 +193,7 @@ func cpuTime() time.Duration {
 func pushPayload() []byte {
 	type object = map[string]any
 	var commits []object
-	for i := range 14 {
+	for i := range 16 {
 		commits = append(commits, object{
 			"id": fmt.Sprintf("%040x", i), "message": "Mend the thing that was broken in the place where it broke",
 			"timestamp": "2026-01-02T03:04:05Z", "url": fmt.Sprintf("https://github.com/octocat/Hello-World/commit/%040x", i),
