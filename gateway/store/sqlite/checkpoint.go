@@ -43,7 +43,7 @@ func (s *Store) runCheckpoints(ctx context.Context) {
 			if n := s.commits.Load(); n != seen {
 				seen, quiet = n, time.Now()
 			} else if time.Since(quiet) >= idleTruncate && s.walFrames.Load() > keepFrames {
-				s.truncate(time.Second)
+				s.truncate()
 				quiet = time.Now()
 			}
 		}
@@ -57,7 +57,7 @@ func (s *Store) checkpoint(ctx context.Context) {
 		if ctx.Err() != nil || s.fault.Load() != nil {
 			return
 		}
-		if !s.runCheckpoint("PASSIVE") {
+		if !s.runCheckpoint(s.cp, "PASSIVE") {
 			return
 		}
 		p, ok := s.index.read()
@@ -73,24 +73,41 @@ func (s *Store) checkpoint(ctx context.Context) {
 	}
 	s.gate.Lock()
 	defer s.gate.Unlock()
-	// Readers that began before the rest was moved keep the WAL from beginning
-	// anew; they are waited for (busy_timeout), but not for long.
-	s.runCheckpoint("RESTART")
+	s.restart("RESTART")
 }
+
+// restart has the WAL begin anew, while the gate is held. It uses the writer's own
+// connection: to the others a WAL that begins anew looks like the work of a stranger,
+// which makes them drop all pages they have cached.
+func (s *Store) restart(mode string) bool {
+	// Readers that began before the rest was moved keep the WAL from beginning
+	// anew; they are waited for, but not for long.
+	if err := s.w.pragma("busy_timeout = 20"); err != nil {
+		return false
+	}
+	ok := s.runCheckpoint(s.w, mode)
+	if err := s.w.pragma(writerTimeout); err != nil {
+		s.fail("checkpoint", &commitError{err}) // cannot happen; the writer would give up too early
+	}
+	return ok
+}
+
+// writerTimeout is for how long the writer waits for a process that writes to the database behind our back.
+const writerTimeout = "busy_timeout = 10000"
 
 // truncate empties the WAL. The mark is taken back first, and durably: a
 // mark of frames that are gone would look like damage.
-func (s *Store) truncate(wait time.Duration) {
+func (s *Store) truncate() {
 	s.gate.Lock()
 	defer s.gate.Unlock()
-	if s.fault.Load() != nil || !s.runCheckpoint("RESTART") {
+	if s.fault.Load() != nil || !s.restart("RESTART") {
 		return
 	}
 	if err := s.index.settle(markNone); err != nil {
 		s.fail("syncing the mark", err)
 		return
 	}
-	if s.runCheckpoint("TRUNCATE") {
+	if s.restart("TRUNCATE") {
 		s.walFrames.Store(0)
 	}
 }
@@ -98,9 +115,9 @@ func (s *Store) truncate(wait time.Duration) {
 // runCheckpoint says whether the checkpoint was complete or at least went well. A full disk is
 // no harm: everything is still in the WAL. Any other error breaks the store, since a sync
 // that failed once says nothing when it succeeds later.
-func (s *Store) runCheckpoint(mode string) bool {
+func (s *Store) runCheckpoint(c *conn, mode string) bool {
 	busy := false
-	err := s.cp.query(context.Background(), "PRAGMA wal_checkpoint("+mode+")", func(r row) bool {
+	err := c.query(context.Background(), "PRAGMA wal_checkpoint("+mode+")", func(r row) bool {
 		busy = r.int(0) != 0
 		return true
 	})

@@ -270,7 +270,7 @@ func (s *Store) connect(clean bool) (err error) {
 		return err
 	}
 	for _, p := range []string{
-		"busy_timeout = 10000",
+		writerTimeout,
 		fmt.Sprintf("page_size = %d", pageSize), // of a new database
 		"auto_vacuum = INCREMENTAL",             // of a new database
 		"journal_mode = WAL",
@@ -290,7 +290,6 @@ func (s *Store) connect(clean bool) (err error) {
 	if s.cp, err = dial(ctx, s.path, "rw"); err != nil {
 		return err
 	}
-	// The time that a RESTART waits for readers while it holds the writer back.
 	if err := errors.Join(s.cp.pragma("busy_timeout = 20"), s.cp.pragma("synchronous = FULL"), s.cp.pragma("wal_autocheckpoint = 0")); err != nil {
 		return err
 	}
