@@ -214,12 +214,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 			failed <- fmt.Errorf("serving the admin API: %w", err)
 		}
 	})
+	background, stopBackground := context.WithCancel(ctx)
+	defer stopBackground()
+	serving.Go(func() { g.retain(background) })
 	g.console.SetServing(true)
 	var cause error
 	select {
 	case <-ctx.Done():
 	case cause = <-failed:
 	}
+	stopBackground()
 	g.console.SetServing(false)
 	g.o.Logger.Info("draining", "deadline", g.o.Config.Server.DrainTimeout)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.o.Config.Server.DrainTimeout)
