@@ -92,23 +92,44 @@ func subscriptionID(ctx context.Context, c *conn, name string) (int64, error) {
 	return r.int(0), nil
 }
 
-// selectDue goes through the pending deliveries of a subscription from a place
-// on, in order of (due, id), up to a time.
-const selectDue = `SELECT id, due FROM deliveries INDEXED BY deliveries_due
-	WHERE state = 0 AND subscription = ? AND (due, id) > (?, ?) AND due <= ? ORDER BY due, id`
+// selectDue and selectDueSame go through the pending deliveries of a subscription
+// in order of (due, id): those due after a time, and those due at a time
+// with an id after one. One statement with (due, id) > (?, ?) would not use the index for the id.
+const (
+	selectDue = `SELECT id, due FROM deliveries INDEXED BY deliveries_due
+		WHERE state = 0 AND subscription = ? AND due > ? AND due <= ? ORDER BY due, id`
+	selectDueSame = `SELECT id, due FROM deliveries INDEXED BY deliveries_due
+		WHERE state = 0 AND subscription = ? AND due = ? AND id > ? ORDER BY id`
+)
+
+// walk calls each for the pending deliveries of a queue that are due until a
+// time, beyond its floor, until it returns false. The queue is locked.
+func (q *queue) walk(ctx context.Context, c *conn, until int64, each func(spot) bool) error {
+	more := true
+	step := func(r row) bool {
+		more = each(spot{r.int(1), r.int(0)})
+		return more
+	}
+	floor := q.floor // each may move it
+	if floor != nowhere && floor.due <= until {
+		if err := c.query(ctx, selectDueSame, step, q.sub, floor.due, floor.id); err != nil || !more {
+			return err
+		}
+	}
+	return c.query(ctx, selectDue, step, q.sub, floor.due, until)
+}
 
 // claim leases what is due and returns the ids. With an error come those that were leased before it.
 func (s *Store) claim(ctx context.Context, c *conn, sub, now int64, limit int) (ids []int64, err error) {
 	q := s.leases.lock(sub)
 	defer s.leases.unlock(q)
-	err = c.query(ctx, selectDue, func(r row) bool {
-		id, due := r.int(0), r.int(1)
-		if s.leases.take(sub, id, due) {
-			ids = append(ids, id)
+	err = q.walk(ctx, c, now, func(at spot) bool {
+		if s.leases.take(sub, at.id, at.due) {
+			ids = append(ids, at.id)
 		}
-		q.floor = spot{due, id}
+		q.floor = at
 		return len(ids) < limit
-	}, sub, q.floor.due, q.floor.id, now)
+	})
 	return ids, err
 }
 
@@ -138,14 +159,14 @@ func (s *Store) NextDueOf(ctx context.Context, subscription string) (due time.Ti
 func (s *Store) nextDueOf(ctx context.Context, c *conn, sub int64) (due time.Time, ok bool, err error) {
 	q := s.leases.lock(sub)
 	defer s.leases.unlock(q)
-	err = c.query(ctx, selectDue, func(r row) bool {
-		if !s.leases.has(r.int(0)) {
-			due, ok = fromNano(r.int(1)), true
+	err = q.walk(ctx, c, 1<<63-1, func(at spot) bool {
+		if !s.leases.has(at.id) {
+			due, ok = fromNano(at.due), true
 			return false
 		}
-		q.floor = spot{r.int(1), r.int(0)}
+		q.floor = at
 		return true
-	}, sub, q.floor.due, q.floor.id, int64(1<<63-1))
+	})
 	return due, ok, err
 }
 

@@ -23,7 +23,7 @@ type conn struct {
 	args  []driver.NamedValue
 }
 
-// dial connects to the file at path. mode is "rw" or "ro"; a connection that is
+// dial connects to the file at path. mode is "rw", "rwc" (which creates it) or "ro"; a connection that is
 // "ro" never checkpoints, not even when it is the last one that closes.
 func dial(ctx context.Context, path, mode string) (*conn, error) {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode + "&_error_rc=1&_dqs=0"
