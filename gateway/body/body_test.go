@@ -125,6 +125,23 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestEveryByte puts every byte at every place of a string of two words, since
+// strings are looked at eight bytes at once.
+func TestEveryByte(t *testing.T) {
+	for at := 1; at < 18; at++ {
+		for c := range 256 {
+			raw := []byte(`"abcdefghijklmnopq"`)
+			raw[at] = byte(c)
+			if p := body.Parse("application/json", raw); (p.Kind == body.JSON) != json.Valid(raw) {
+				t.Errorf("%q: %s", raw, p.Note)
+			}
+			if p := body.Parse("application/json", raw); c >= 0x80 && p.Note == "" {
+				t.Errorf("%q: not noticed that it is not UTF-8", raw)
+			}
+		}
+	}
+}
+
 func TestDepth(t *testing.T) {
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	if p := parse("application/json", nested(body.MaxDepth)); p.Kind != body.JSON || p.TooDeep {

@@ -198,6 +198,7 @@ func TestFilterWorkIsBounded(t *testing.T) {
 		"any":      {`{"items":[` + items + `],"b":[` + ids + `]}`, `{"items":{"id":{"$ref":"b[*]"}}}`},
 		"lists":    {`{"a":[` + strings.ReplaceAll(ids, "1", "2") + `],"b":[` + ids + `]}`, `{"x":{"$exist":false},"a":[{"$ref":"b"}]}`},
 		"objects":  {`{"a":[` + items + `],"b":[` + strings.ReplaceAll(items, "3", "4") + `]}`, `{"a":{"$ref":"b"}}`},
+		"opposite": {`{"a":[` + items + `],"b":[` + strings.ReplaceAll(items, "3", "4") + `]}`, `{"$not":{"a":{"$ref":"b"}}}`},
 		"nesting":  {`{"a":` + strings.Repeat("[", 300_000) + strings.Repeat("]", 300_000) + `}`, `{"a":1}`},
 		"equal":    {`{"a":` + strings.Repeat("[", 300_000) + strings.Repeat("]", 300_000) + `}`, `{"a":{"$eq":[[]]}}`},
 	} {
@@ -283,6 +284,9 @@ func pushPayload() []byte {
 // Strings with escapes that lie on the way are unescaped by gjson, at the price of
 // two allocations each; nothing else allocates.
 func TestFilterAllocations(t *testing.T) {
+	if underRace {
+		t.Skip("evaluations come from a sync.Pool, which forgets under the race detector")
+	}
 	for raw, limit := range map[string]float64{
 		`{"repository":{"full_name":{"$startsWith":"octocat/"},"private":false},"$not":{"ref":{"$in":["x"]}}}`: 0,
 		`{"commits":{"author":{"username":"octocat"}}}`:                                                        2,

@@ -165,7 +165,7 @@ func FuzzSelector(f *testing.F) {
 			t.Fatalf("%q on %q: literal %q %v", pattern, s, text, exact)
 		}
 		// A regular expression sees characters; a pattern is plain bytes. They agree on text.
-		if utf8.ValidString(s) && len(pattern) < 100 {
+		if utf8.ValidString(s) && len(pattern) < 100 && len(s) < 1000 {
 			if want := naive(pattern).MatchString(s); got != want {
 				t.Fatalf("%q on %q: %v", pattern, s, got)
 			}
