@@ -300,7 +300,6 @@ func (w *walReader) orphans() (bool, error) {
 // that SQLite holds on it in this process.
 type index struct {
 	shm, mark *os.File
-	buf       [136]byte
 }
 
 // progress is how far a WAL is.
@@ -311,12 +310,12 @@ type progress struct {
 }
 
 // read returns how far the WAL is. Only the goroutine that just committed, or
-// that keeps others from committing, gets a consistent answer.
+// that keeps others from committing, gets an answer that is not half of one and half of another.
 func (x *index) read() (p progress, ok bool) {
-	if n, err := x.shm.ReadAt(x.buf[:], 0); n < len(x.buf) || err != nil && err != io.EOF {
+	b := make([]byte, 136)
+	if n, err := x.shm.ReadAt(b, 0); n < len(b) || err != nil && err != io.EOF {
 		return p, false
 	}
-	b := x.buf[:]
 	native := binary.NativeEndian
 	if native.Uint32(b) != walVersion || b[12] == 0 {
 		return p, false
