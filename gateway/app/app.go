@@ -104,10 +104,13 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		Logger:   o.Logger,
 		Disabled: g.live.SetDisabled,
 	})
-	g.console = console.New(console.Options{Ready: g.ready, Live: g.live, Version: o.Version})
 	g.pipeline = ingest.New(ingest.Options{
 		Engine: g.engine, Store: g.store, Subscriptions: g.live, Offer: g.deliver.Offer,
 		Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: &requestLog{o.Logger},
+	})
+	g.console = console.New(console.Options{
+		Ready: g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,
+		Store: g.store, Pipeline: g.pipeline, Deliver: g.deliver, Now: time.Now,
 	})
 	g.server = server.New(g.serverOptions())
 	if g.webhooks, err = net.Listen("tcp", cfg.Server.Listen); err != nil {

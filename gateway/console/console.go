@@ -1,38 +1,89 @@
 // Package console serves the admin listener: health and readiness, and the
-// admin API. It reads through narrow interfaces and changes nothing by itself.
-// app mounts it.
+// admin API under /api/v1: requests with their whole timeline, deliveries,
+// subscriptions, replays. Errors are problem details (RFC 9457). Secrets of
+// destinations and parameters of integrations are in no answer. app mounts it.
 package console
 
 import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
+	"switchhook/gateway/config"
+	"switchhook/gateway/deliver"
+	"switchhook/gateway/hook"
+	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
+	"switchhook/gateway/store"
 )
 
-// Options say what a Console shows.
+// Deliverer is what the console needs of the delivery engine; *deliver.Engine is one.
+type Deliverer interface {
+	Offer([]*hook.Delivery)
+	Wake(subscription string)
+	Reload()
+	State(subscription string) deliver.State
+}
+
+// Options say what a Console shows. All fields but Token and Version are required.
 type Options struct {
 	// Ready says why requests cannot be taken; nil when they can.
 	Ready func() error
 	Live  *live.Live
 	// Version of the program.
 	Version string
+	// Listen is the address of the admin listener, host:port. Where it is a
+	// loopback address, requests under other host names are refused.
+	Listen string
+	// Token is what callers of the API must present; not set: none.
+	Token    config.Secret
+	Store    store.Store
+	Pipeline *ingest.Pipeline
+	Deliver  Deliverer
+	// Now is the clock by which replayed deliveries are due.
+	Now func() time.Time
 }
 
 // Console is the handler of the admin listener.
 type Console struct {
 	o       Options
 	mux     *http.ServeMux
+	guard   guard
 	serving atomic.Bool
+	// edits serialises changes of subscriptions, which read before they write.
+	edits sync.Mutex
 }
 
 // New returns a console.
 func New(o Options) *Console {
-	c := &Console{o: o, mux: http.NewServeMux()}
+	c := &Console{o: o, mux: http.NewServeMux(), guard: newGuard(o.Listen, o.Token)}
 	c.mux.HandleFunc("GET /healthz", c.health)
 	c.mux.HandleFunc("GET /readyz", c.ready)
+	for pattern, handle := range map[string]func(*http.Request) (int, any, error){
+		"GET /requests":                                 c.listRequests,
+		"GET /requests/{id}":                            c.getRequest,
+		"POST /requests/{id}/replay":                    c.replayRequest,
+		"GET /deliveries":                               c.listDeliveries,
+		"GET /deliveries/{id}":                          c.getDelivery,
+		"POST /deliveries/{id}/replay":                  c.replayDelivery,
+		"POST /replay":                                  c.replayMany,
+		"GET /status":                                   c.status,
+		"GET /subscriptions":                            c.listSubscriptions,
+		"POST /subscriptions":                           c.createSubscription,
+		"GET /subscriptions/{workspace}/{name}":         c.getSubscription,
+		"PUT /subscriptions/{workspace}/{name}":         c.putSubscription,
+		"DELETE /subscriptions/{workspace}/{name}":      c.deleteSubscription,
+		"POST /subscriptions/{workspace}/{name}/pause":  c.pauseSubscription,
+		"POST /subscriptions/{workspace}/{name}/resume": c.resumeSubscription,
+		"POST /subscriptions/{workspace}/{name}/enable": c.enableSubscription,
+	} {
+		method, path, _ := strings.Cut(pattern, " ")
+		c.mux.Handle(method+" /api/v1"+path, answer(handle))
+	}
 	return c
 }
 
@@ -42,6 +93,19 @@ func (c *Console) SetServing(serving bool) { c.serving.Store(serving) }
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	if err := c.guard.check(r); err != nil {
+		writeProblem(w, err)
+		return
+	}
+	if _, pattern := c.mux.Handler(r); pattern == "" {
+		// The mux knows whether it is the path or the method, but says so in plain text.
+		probe := &statusOnly{header: w.Header()}
+		c.mux.ServeHTTP(probe, r)
+		writeProblem(w, &problem{Status: probe.status, Detail: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)})
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	c.mux.ServeHTTP(w, r)
 }
 
