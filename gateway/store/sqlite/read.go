@@ -155,6 +155,8 @@ const (
 	// What a block costs in rows: to pass over by its marks, and to open.
 	rowsOfMarks = 12
 	rowsOfBlock = 40
+	// and to search a request for a text.
+	rowsOfText = 10
 )
 
 func (e *effort) spent() bool { return e.rows > maxRows || e.bytes > maxBytes }
@@ -272,7 +274,7 @@ func (s *Store) more(id int64, keep func(*block) bool) bool {
 }
 
 // textStep is how many requests are searched for a text at once.
-const textStep = 32
+const textStep = 64
 
 // requestsIn returns up to limit requests between two numbers of a block, newest
 // first, and the number down to which it looked.
@@ -342,10 +344,7 @@ func (s *Store) requestsIn(ctx context.Context, c *conn, e *effort, q store.Requ
 // containing returns those of the requests (newest first) in which a text occurs.
 func (s *Store) containing(ctx context.Context, c *conn, e *effort, ids []int64, text []byte) (found []int64, err error) {
 	newest, oldest := ids[0], ids[len(ids)-1]
-	wanted, has := map[int64]bool{}, map[int64]bool{}
-	for _, id := range ids {
-		wanted[id] = true
-	}
+	has := map[int64]bool{}
 	first, _ := span(oldest)
 	_, last := span(newest)
 	if err := c.query(ctx, "SELECT id >> 20, selector FROM events WHERE id BETWEEN ? AND ?", func(r row) bool {
@@ -357,19 +356,31 @@ func (s *Store) containing(ctx context.Context, c *conn, e *effort, ids []int64,
 	}, first, last); err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		if !has[id] {
-			r, err := c.one(ctx, "SELECT r.request, r.path, c.body FROM requests r CROSS JOIN contents c ON c.id = r.id WHERE r.id = ?", id)
-			if err != nil {
-				return nil, err
-			}
-			if r == nil {
+	look := func(r row) bool {
+		id, body := r.int(0), r.blob(3)
+		e.rows += rowsOfText
+		e.bytes += len(body)
+		if strings.Contains(r.text(1), string(text)) || strings.Contains(r.text(2), string(text)) || bytes.Contains(body, text) {
+			has[id] = true
+		}
+		return true
+	}
+	const query = "SELECT r.id, r.request, r.path, c.body FROM requests r CROSS JOIN contents c ON c.id = r.id WHERE r.id "
+	if newest-oldest < 2*int64(len(ids)) { // one statement for all, where most of them are wanted
+		if err := c.query(ctx, query+"BETWEEN ? AND ?", look, oldest, newest); err != nil {
+			return nil, err
+		}
+	} else {
+		for _, id := range ids {
+			if has[id] {
 				continue
 			}
-			body := r.blob(2)
-			e.bytes += len(body) + 512
-			has[id] = strings.Contains(r.text(0), string(text)) || strings.Contains(r.text(1), string(text)) || bytes.Contains(body, text)
+			if err := c.query(ctx, query+"= ?", look, id); err != nil {
+				return nil, err
+			}
 		}
+	}
+	for _, id := range ids {
 		if has[id] {
 			found = append(found, id)
 		}
