@@ -11,20 +11,21 @@ import (
 // held back for that rest, after which it begins the WAL anew. The file
 // keeps its size then, which also makes its syncs cheaper: overwriting changes no metadata.
 
-const (
+// Variables so that tests need not write so much.
+var (
 	// checkpointFrames of the WAL that are not in the database begin a
 	// checkpoint: 8 MiB.
-	checkpointFrames = 1 << 10
+	checkpointFrames uint32 = 1 << 10
 	// restartFrames is from what length on the WAL shall begin anew: 64 MiB.
-	restartFrames = 8 << 10
+	restartFrames uint32 = 8 << 10
 	// restFrames is how much may be left when the writer is held back: 1 MiB.
-	restFrames = 128
+	restFrames uint32 = 128
 	// maxFrames is the length at which the writer is held back whatever is left: 512 MiB.
-	maxFrames = 64 << 10
+	maxFrames uint32 = 64 << 10
 	// idleTruncate is after how long without a commit the WAL gives its room back.
 	idleTruncate = 5 * time.Second
 	// keepFrames is how long a WAL may be for it to be left alone when idle.
-	keepFrames = 128
+	keepFrames uint32 = 128
 )
 
 // runCheckpoints checkpoints until ctx ends.

@@ -582,3 +582,120 @@ func set(v reflect.Value) {
 		panic(v.Type())
 	}
 }
+
+// TestCheckpoints: under steady load, with readers, the WAL begins anew again and
+// again; idle it is emptied; and at no time does it look damaged.
+func TestCheckpoints(t *testing.T) {
+	defer func(a, b, c, d uint32, e time.Duration) {
+		checkpointFrames, restartFrames, restFrames, keepFrames, idleTruncate = a, b, c, d, e
+	}(checkpointFrames, restartFrames, restFrames, keepFrames, idleTruncate)
+	checkpointFrames, restartFrames, restFrames, keepFrames, idleTruncate = 20, 100, 60, 0, time.Millisecond
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	defer s.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	var readers, writers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				if _, _, err := s.Requests(ctx, store.RequestQuery{Limit: 5}); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	const total = 1200
+	for g := range 4 {
+		writers.Go(func() {
+			for i := g; i < total; i += 4 {
+				if err := s.Append(ctx, small(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	stop()
+	readers.Wait()
+	info, err := os.Stat(s.path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without beginning anew it would have some 2,000 frames.
+	if frames := info.Size() / (frameHeaderSize + pageSize); frames > 1000 {
+		t.Errorf("the WAL has %d frames", frames)
+	}
+	look := func(dir string) {
+		t.Helper()
+		s := mustOpen(t, dir)
+		defer s.Close()
+		for i := range total {
+			if err := whole(s, i); err != nil {
+				t.Fatalf("request %d: %v", i, err)
+			}
+		}
+	}
+	look(copyDir(t, dir))
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // a ticker of a second begins it
+		if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("idle, the WAL is not emptied")
+		}
+	}
+	look(copyDir(t, dir))
+	if err := s.Append(t.Context(), small(total)); err != nil {
+		t.Fatal(err)
+	}
+	look(copyDir(t, dir))
+}
+
+// TestClaimAndSettle: while a claim reads, from a snapshot in which a delivery may still
+// be pending, the delivery's lease does not end, so it cannot be claimed again.
+func TestClaimAndSettle(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	defer s.Close()
+	rec := small(1)
+	if err := s.Append(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	id, err := deliveryNumber(rec.Deliveries[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := s.subIDs["demo/s"]
+	q := s.leases.lock(sub)
+	ended := make(chan error, 1)
+	err = s.read(t.Context(), func(c *conn) error {
+		return q.walk(t.Context(), c, time.Now().UnixNano(), func(at spot) bool {
+			if at.id != id {
+				t.Errorf("walked over %d, want %d", at.id, id)
+			}
+			before := s.commits.Load()
+			go func() { ended <- s.Settle(t.Context(), settled(rec.Deliveries[0].ID)) }()
+			for s.commits.Load() == before { // it is settled now, but this snapshot is older
+				time.Sleep(time.Millisecond)
+			}
+			select {
+			case <-ended:
+				t.Error("the lease ended while a claim was reading")
+			case <-time.After(50 * time.Millisecond):
+			}
+			if s.leases.take(sub, at.id, at.due) {
+				t.Error("a settled delivery was claimed")
+			}
+			return true
+		})
+	})
+	s.leases.unlock(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if s.leases.has(id) || len(s.leases.queues) != 0 {
+		t.Error("the lease did not end")
+	}
+}
