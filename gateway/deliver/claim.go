@@ -3,8 +3,6 @@ package deliver
 import (
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
 	"switchhook/gateway/hook"
 )
 
@@ -19,9 +17,6 @@ func (e *Engine) refill(l *lane) {
 		// So that retries get their turn although new deliveries keep coming.
 		l.overflow = true
 		return
-	}
-	if n > 0 && l.health != nil && l.health.breaker.State() != gobreaker.StateClosed {
-		return // what is here will do for the probes
 	}
 	if e.claimSize(l) == 0 {
 		return // l holds something; the end of an attempt leads here again

@@ -321,6 +321,65 @@ func TestOverflowWaitsInTheStore(t *testing.T) {
 	})
 }
 
+// More comes than the destination takes: what waits longest is sent first, so
+// that nothing waits for ever.
+func TestNewDeliveriesDoNotStarveOlderOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(ctx context.Context, sub *hook.Subscription, d *hook.Delivery, n int) deliver.Result {
+			time.Sleep(10 * time.Millisecond)
+			return deliver.Result{Class: "ok"}
+		})
+		sub := w.sub("a", func(s *hook.Subscription) { s.Destination.Concurrency = 1 })
+		w.start()
+		for range 20_000 { // 200 a second, 100 are taken
+			w.offer(sub, 1)
+			time.Sleep(5 * time.Millisecond)
+		}
+		sent := w.s.attempts()
+		seen := map[string]bool{}
+		for _, a := range sent {
+			seen[a.id] = true
+		}
+		for i := range len(sent) - 1000 {
+			if id := fmt.Sprintf("dlv_%06d", i+1); !seen[id] {
+				t.Fatalf("after %d attempts %s was not sent", len(sent), id)
+			}
+		}
+		w.stop()
+	})
+}
+
+// A retry has its turn although the buffer never runs empty.
+func TestNewDeliveriesDoNotStarveRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var retried time.Time
+		began := time.Now()
+		w := newWorld(t, func(ctx context.Context, sub *hook.Subscription, d *hook.Delivery, n int) deliver.Result {
+			time.Sleep(10 * time.Millisecond)
+			if d.Event.Selector == "retry" {
+				if n == 1 {
+					return deliver.Result{Class: "status", Status: 404, Error: "not yet"}
+				}
+				retried = time.Now()
+			}
+			return deliver.Result{Class: "ok"}
+		})
+		sub := w.sub("a", func(s *hook.Subscription) { s.Destination.Concurrency = 1 })
+		w.start()
+		w.e.Offer([]*hook.Delivery{w.q.add(sub, "retry", "{}", w.now(), w.now())})
+		w.offer(sub, 300)
+		for range 10_000 { // as many as are taken: the buffer stays half full
+			w.offer(sub, 1)
+			time.Sleep(10 * time.Millisecond)
+		}
+		synctest.Wait()
+		if waited := retried.Sub(began); waited <= 0 || waited > 20*time.Second {
+			t.Errorf("the retry that was due after 5s came after %v", waited)
+		}
+		w.stop()
+	})
+}
+
 func TestPayloadBytesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})

@@ -49,7 +49,6 @@ type lane struct {
 type health struct {
 	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
 	openUntil int64 // monotonic, while the breaker is open
-	probing   bool  // the breaker is half-open and its probe under way
 	limiter   *rate.Limiter
 	holdUntil int64 // monotonic: the receiver asked for a pause
 	waiting   string
@@ -222,29 +221,18 @@ func (e *Engine) admit(l *lane, sub *hook.Subscription) func(error) {
 		e.advanceIn(l, time.Duration(h.holdUntil-mono))
 		return nil
 	}
-	// Asking for the state also ends an open state whose time is over.
-	switch h.breaker.State() {
-	case gobreaker.StateOpen:
+	done, err := h.breaker.Allow()
+	if err != nil {
 		h.waiting = "breaker"
-		e.advanceIn(l, time.Duration(h.openUntil-mono))
+		if errors.Is(err, gobreaker.ErrOpenState) {
+			e.advanceIn(l, time.Duration(h.openUntil-mono))
+		} // else a probe is under way, and its end advances the lane
 		return nil
-	case gobreaker.StateHalfOpen:
-		if h.probing {
-			h.waiting = "breaker" // the probe's end advances the lane
-			return nil
-		}
-		h.probing = true
 	}
 	if wait := h.limit(now, sub.Destination.RatePerSecond); wait > 0 {
-		h.probing = false
+		done(errNeutral)
 		h.waiting = "rate"
 		e.advanceIn(l, wait)
-		return nil
-	}
-	done, err := h.breaker.Allow()
-	if err != nil { // not after the checks above
-		h.waiting = "breaker"
-		e.advanceIn(l, e.o.BreakerOpen)
 		return nil
 	}
 	return done
@@ -262,7 +250,6 @@ func (e *Engine) breaker(subscription string, h *health) *gobreaker.TwoStepCircu
 		IsSuccessful: func(err error) bool { return err == nil },
 		IsExcluded:   func(err error) bool { return errors.Is(err, errNeutral) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			h.probing = false
 			if to == gobreaker.StateOpen {
 				h.openUntil = e.sinceEpoch() + int64(e.o.BreakerOpen) + int64(time.Millisecond)
 			}
@@ -423,9 +410,6 @@ func (e *Engine) finish(r *result, d *hook.Delivery, done func(error)) {
 	h.used = e.sinceEpoch()
 	if a := &r.settlement.Attempt; a.Error != "" {
 		h.lastError, h.lastClass, h.lastErrorAt = a.Error, a.Class, a.At.Add(a.Took)
-	}
-	if h.breaker.State() == gobreaker.StateHalfOpen && errors.Is(r.outcome, errNeutral) {
-		h.probing = false
 	}
 	done(r.outcome)
 	if r.cut {
