@@ -78,14 +78,8 @@ func (b *binder) bind(r *rule) check {
 		check.claims = b.claims(r)
 		if r.jwks != nil {
 			check.keySet, check.url = b.opt.Keys, b.remote(r.jwks)
-			if b.opt.Keys == nil {
-				b.fail(nil, false, "%s fetches keys, which is not possible here", r.name())
-			}
 		}
 		return check
-	}
-	if r.certificate != nil && b.opt.Keys == nil {
-		b.fail(nil, false, "%s fetches certificates, which is not possible here", r.name())
 	}
 	return &signatureCheck{r: r, keys: keys, certificates: b.opt.Keys, roots: b.opt.Roots}
 }

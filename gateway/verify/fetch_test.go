@@ -258,3 +258,10 @@ func TestHTTPFetcher(t *testing.T) {
 		}
 	}
 }
+
+func TestWithoutKeys(t *testing.T) {
+	v := bind(t, audienceYAML, nil)
+	unavailable(t, v, request("POST", "", "", "Authorization", "Bearer "+token(t, jwt.SigningMethodRS256, keys().rsa, nil, nil)), noon, "not fetched here")
+	v = bind(t, `{scheme: rsa-sha256, header: X-Sig, certificate: {header: X-Cert, allow: ["https://certs.example.com/*"]}}`, nil)
+	unavailable(t, v, request("POST", "", "", "X-Sig", "AAAA", "X-Cert", "https://certs.example.com/c"), noon, "not fetched here")
+}

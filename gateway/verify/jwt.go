@@ -121,7 +121,10 @@ func (j *jwtCheck) keysOf(c *call, t *jwt.Token) (any, error) {
 		return nil, rejected("the token has a \"crit\" header, which is not supported")
 	}
 	var set jwt.VerificationKeySet
-	if j.keySet != nil {
+	if j.url != "" {
+		if j.keySet == nil {
+			return nil, errNoKeys
+		}
 		kid, _ := t.Header["kid"].(string)
 		found, err := j.keySet.named(c.ctx, j.url, kid, j.r.fits, c.now)
 		for _, public := range found {

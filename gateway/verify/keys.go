@@ -112,6 +112,9 @@ type fetched struct {
 	usedAt   time.Time
 }
 
+// errNoKeys is what schemes that need Keys answer without them.
+var errNoKeys = &Unavailable{Err: errors.New("certificates and key sets are not fetched here")}
+
 // NewKeys returns Keys that fetch through f.
 func NewKeys(f Fetcher) *Keys {
 	return &Keys{fetcher: f, limiter: rate.NewLimiter(1, newDocuments), documents: map[string]*fetched{}}

@@ -825,7 +825,7 @@ func (p *parser) certificate(n *document.Node, r *rule) *certificate {
 			c.unchained = !chain
 		}
 		if c.unchained && c.name == "" {
-			p.add(at, "missing-key", "such as name: sns.amazonaws.com", "a certificate whose issuers are not checked needs \"name\", the name it is issued for")
+			p.add(at, "missing-key", "such as name: certs.example.com", "a certificate whose issuers are not checked needs \"name\", the name it is issued for")
 		}
 	}
 	return c

@@ -131,6 +131,9 @@ func (s *signatureCheck) keysFor(c *call) ([]key, error) {
 	if !cert.allows(at) {
 		return nil, rejected("the certificate's URL is not one that the scheme allows")
 	}
+	if s.certificates == nil {
+		return nil, errNoKeys
+	}
 	public, err := s.certificates.certificate(c.ctx, at, cert, s.roots, c.now)
 	if err != nil {
 		return nil, err

@@ -102,7 +102,8 @@ func (s *Scheme) StateNames() []string { return s.root.names().state }
 
 // Options are what a Verifier may use.
 type Options struct {
-	// Keys fetch certificates and key sets; nil: a scheme that needs them cannot be bound.
+	// Keys fetch certificates and key sets; nil: a scheme that needs them can
+	// be bound, and its Verify returns an *Unavailable.
 	Keys *Keys
 	// Roots are the authorities that fetched certificates must lead to; nil: those of the system.
 	Roots *x509.CertPool
