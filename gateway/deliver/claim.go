@@ -32,8 +32,7 @@ func (e *Engine) refill(l *lane) {
 
 // claimSize is how many deliveries l has room for, going by the sizes it saw.
 func (e *Engine) claimSize(l *lane) int {
-	free := min(laneBytes-l.bytes, engineBytes-e.totals.Bytes)
-	n := int(min(max(free, 0)/max(l.size, 1), claimLimit))
+	n := int(min(max(e.share()-l.bytes, 0)/max(l.size, 1), claimLimit))
 	if n == 0 && l.buffered() == 0 && l.inFlight == 0 {
 		return 1
 	}

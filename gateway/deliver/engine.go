@@ -110,9 +110,10 @@ type Totals struct {
 // most one lane's worth; what does not fit waits in the store.
 const (
 	laneDeliveries  = 512
-	laneBytes       = 16 << 20
-	engineBytes     = 256 << 20
-	lowWater        = 128 // claim more when a lane's buffer is down to this
+	laneBytes       = 8 << 20   // at most, and
+	laneShare       = 128 << 20 // divided by the number of lanes that hold anything, but
+	laneFloor       = 64 << 10  // not less than this
+	lowWater        = 128       // claim more when a lane's buffer is down to this
 	claimLimit      = 128
 	claimers        = 4
 	settleLimit     = 256
@@ -172,6 +173,7 @@ type Engine struct {
 	scanning   bool // a scanner is running
 	scanAgain  bool
 	totals     Totals
+	holders    int             // lanes that hold payloads
 	cut        int             // attempts cut off by Stop
 	lost       int             // attempts that Stop could not settle
 	broken     map[string]bool // operations of the Queue whose last call failed
@@ -354,7 +356,6 @@ func (e *Engine) accept(d *hook.Delivery) bool {
 	// While older deliveries wait in the store, newer ones go there too, or
 	// the older ones would wait for as long as newer ones keep coming.
 	if l.gone || l.overflow || !e.room(l, size) {
-		l.overflow = true
 		return false
 	}
 	e.push(l, d)
@@ -369,11 +370,6 @@ func (e *Engine) giveBack(r release) {
 	e.mu.Lock()
 	defer e.unlock()
 	if e.phase != phaseRunning {
-		return
-	}
-	// A subscription that cannot be sent to has no lane. When that changes,
-	// Wake or Reload looks into the store.
-	if sub, ok := e.o.Lookup(r.subscription); !ok || sub.Paused {
 		return
 	}
 	l := e.lane(r.subscription)

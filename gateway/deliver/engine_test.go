@@ -380,32 +380,93 @@ func TestNewDeliveriesDoNotStarveRetries(t *testing.T) {
 	})
 }
 
+// Destinations that hang hold a bounded amount of memory, and leave enough to
+// those that work.
 func TestPayloadBytesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		w := newWorld(t, func(ctx context.Context, sub *hook.Subscription, d *hook.Delivery, n int) deliver.Result {
-			<-gate
+			if sub.Name != "good" {
+				<-gate
+			}
+			time.Sleep(time.Millisecond)
 			return deliver.Result{Class: "ok"}
 		})
-		payload := make([]byte, 5<<20)
+		offer := func(sub *hook.Subscription, payload []byte) {
+			d := w.q.add(sub, "s", "", w.now(), w.now())
+			w.q.set(func(q *queue) { q.items[d.ID].d.Event.Payload = payload })
+			w.e.Offer([]*hook.Delivery{d})
+		}
+		large := make([]byte, 1<<20)
 		w.start()
-		for i := range 60 {
+		for i := range 100 {
 			sub := w.sub(fmt.Sprint(i), nil)
-			for range 5 {
-				d := w.q.add(sub, "s", "", w.now(), w.now())
-				d.Event.Payload = payload // what is in the queue shares the event
-				w.e.Offer([]*hook.Delivery{d})
+			for range 20 {
+				offer(sub, large)
 			}
 		}
 		synctest.Wait()
-		// The first few lanes hold 15 MiB each, and then each only one.
-		if got := w.e.Totals().Bytes; got > (256+60*5)<<20 || w.e.State("demo/59").InFlight != 1 {
-			t.Errorf("%d MiB are in memory; the last lane: %+v", got>>20, w.e.State("demo/59"))
+		if got := w.e.Totals().Bytes; got > 400<<20 || got < 100<<20 {
+			t.Errorf("%d MiB of %d are in memory", got>>20, 2000)
+		}
+		good := w.sub("good", nil)
+		for range 100 {
+			offer(good, make([]byte, 7000))
+		}
+		synctest.Wait()
+		if s := w.e.State(good.ID()); s.InFlight != 4 || s.Buffered < 50 {
+			t.Errorf("the one that works: %+v", s)
+		}
+		time.Sleep(time.Second)
+		if got := w.states()[hook.Done]; got != 100 {
+			t.Errorf("%d of 100 are done beside those that hang", got)
+		}
+		// Payloads beyond all bounds are sent nevertheless, one by one.
+		for huge, i := make([]byte, 30<<20), 0; i < 30; i++ {
+			offer(good, huge)
+		}
+		time.Sleep(time.Second)
+		close(gate)
+		time.Sleep(time.Minute)
+		if got := w.states()[hook.Done]; got != 2130 {
+			t.Errorf("%d of 2130 are done", got)
+		}
+		// What others no longer hold can be held again.
+		gate = make(chan struct{})
+		last := w.sub("last", nil)
+		for range 20 {
+			offer(last, large)
+		}
+		synctest.Wait()
+		if s := w.e.State(last.ID()); s.InFlight+s.Buffered != 8 {
+			t.Errorf("the last one: %+v", s)
 		}
 		close(gate)
-		synctest.Wait()
-		if got := w.states()[hook.Done]; got != 300 {
-			t.Errorf("%d of 300 are done", got)
+		w.stop()
+	})
+}
+
+// A probe that the rate does not allow yet is made later.
+func TestBreakerAndRateTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		w := newWorld(t, func(ctx context.Context, sub *hook.Subscription, d *hook.Delivery, n int) deliver.Result {
+			if up.Load() {
+				return deliver.Result{Class: "ok"}
+			}
+			return deliver.Result{Class: "refused", Error: "connection refused"}
+		})
+		sub := w.sub("a", func(s *hook.Subscription) { s.Destination.RatePerSecond = 0.1 })
+		w.start()
+		w.offer(sub, 30)
+		time.Sleep(106 * time.Second) // ten attempts, the breaker's open time, no token yet
+		if s := w.e.State(sub.ID()); s.Breaker != "half-open" || s.Waiting != "rate" {
+			t.Errorf("state %+v", s)
+		}
+		up.Store(true)
+		time.Sleep(time.Hour)
+		if got := w.states()[hook.Done]; got != 30 {
+			t.Errorf("%d of 30 are done", got)
 		}
 		w.stop()
 	})

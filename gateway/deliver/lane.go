@@ -82,22 +82,43 @@ func (l *lane) idle() bool {
 		!l.due && !l.overflow && !l.claiming && l.key[byDue] == 0
 }
 
+// share is how many bytes of payloads a lane may hold. All lanes share alike, so
+// that some with much in memory that does not move leave room for others.
+func (e *Engine) share() int64 {
+	return min(laneBytes, max(laneFloor, laneShare/int64(max(e.holders, 1))))
+}
+
 // room reports whether l may hold another payload of this size. A lane that
-// holds nothing always may, so that none is starved by what others hold.
+// holds nothing always may.
 func (e *Engine) room(l *lane, size int64) bool {
 	if l.buffered() == 0 && l.inFlight == 0 {
 		return true
 	}
-	return l.buffered() < laneDeliveries && l.bytes+size <= laneBytes && e.totals.Bytes+size <= engineBytes
+	return l.buffered() < laneDeliveries && l.bytes+size <= e.share()
+}
+
+// hold accounts for payloads that come into memory, or with a negative size
+// that go.
+func (e *Engine) hold(l *lane, size int64) {
+	before := l.bytes
+	l.bytes += size
+	e.totals.Bytes += size
+	if before == 0 && l.bytes > 0 {
+		e.holders++
+	} else if before > 0 && l.bytes == 0 {
+		e.holders--
+	}
 }
 
 func (e *Engine) push(l *lane, d *hook.Delivery) {
 	size := int64(len(d.Event.Payload))
 	l.buffer = append(l.buffer, d)
-	l.bytes += size
+	if l.size == 0 {
+		l.size = size
+	}
 	l.size += (size - l.size) / 8
+	e.hold(l, size)
 	e.totals.Buffered++
-	e.totals.Bytes += size
 }
 
 func (e *Engine) pop(l *lane) *hook.Delivery {
@@ -125,8 +146,7 @@ func (e *Engine) empty(l *lane) {
 	r := release{subscription: l.id, ids: make([]string, 0, n)}
 	for _, d := range l.buffer[l.head:] {
 		r.ids = append(r.ids, d.ID)
-		l.bytes -= int64(len(d.Event.Payload))
-		e.totals.Bytes -= int64(len(d.Event.Payload))
+		e.hold(l, -int64(len(d.Event.Payload)))
 	}
 	e.totals.Buffered -= n
 	l.buffer, l.head = nil, 0
@@ -404,9 +424,8 @@ func (r *Result) outcome() error {
 func (e *Engine) finish(r *result, d *hook.Delivery, done func(error)) {
 	l, h := r.l, r.l.health
 	l.inFlight--
-	l.bytes -= int64(len(d.Event.Payload))
+	e.hold(l, -int64(len(d.Event.Payload)))
 	e.totals.InFlight--
-	e.totals.Bytes -= int64(len(d.Event.Payload))
 	h.used = e.sinceEpoch()
 	if a := &r.settlement.Attempt; a.Error != "" {
 		h.lastError, h.lastClass, h.lastErrorAt = a.Error, a.Class, a.At.Add(a.Took)
