@@ -28,6 +28,7 @@ import (
 	"switchhook/gateway/server"
 	"switchhook/gateway/store"
 	"switchhook/gateway/store/sqlite"
+	"switchhook/gateway/verify"
 	"switchhook/spec/diagnostic"
 )
 
@@ -56,6 +57,7 @@ type Gateway struct {
 	server   *server.Server
 	console  *console.Console
 	admin    *http.Server
+	fetching *http.Transport // of certificates and key sets
 
 	webhooks, adminListener net.Listener
 }
@@ -90,7 +92,11 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	}
 	g.store = disk
 	g.engine = Engine(cfg)
-	g.live = live.New(&live.Builder{Engine: g.engine, URLKey: key, Now: time.Now})
+	g.fetching = destination.GuardedTransport()
+	g.live = live.New(&live.Builder{
+		Engine: g.engine, URLKey: key, Now: time.Now,
+		Verify: verify.Options{Keys: verify.NewKeys(verify.NewHTTPFetcher(g.fetching))},
+	})
 	if _, list := g.live.Reload(ctx, cfg); list.HasErrors() {
 		return nil, &ConfigError{list}
 	}
@@ -311,6 +317,9 @@ func (g *Gateway) Close() error {
 	}
 	if g.adminListener != nil {
 		_ = g.adminListener.Close()
+	}
+	if g.fetching != nil {
+		g.fetching.CloseIdleConnections()
 	}
 	if g.engine != nil {
 		errs = append(errs, g.engine.Close())

@@ -184,6 +184,9 @@ func (b *Builder) buildWebhook(c *spec.Connector, w *spec.GlobalWebhook) (*Webho
 		shake, problems := handshake.Parse(w.Handshake, w.HandshakeFunction != nil)
 		list.Add(problems...)
 		built.Handshake = shake
+		if shake != nil && c.ParametersSchema != nil {
+			list.Add(undeclaredParameters(c, w.Handshake, shake.ParameterNames())...)
+		}
 	}
 	if w.Handle != nil {
 		program, problems := b.buildFunction(c, w.Handle)
@@ -198,7 +201,7 @@ func (b *Builder) buildWebhook(c *spec.Connector, w *spec.GlobalWebhook) (*Webho
 	return built, list
 }
 
-// undeclaredParameters reports names that verification refers to and
+// undeclaredParameters reports names that a declaration refers to and
 // parametersSchema does not know: nobody could ever give them.
 func undeclaredParameters(c *spec.Connector, at *document.Node, names []string) diagnostic.List {
 	var schema struct {
@@ -211,7 +214,7 @@ func undeclaredParameters(c *spec.Connector, at *document.Node, names []string) 
 	var list diagnostic.List
 	for _, name := range names {
 		if _, ok := schema.Properties[name]; !ok {
-			d := at.Warnf("undeclared-parameter", "verify refers to parameters.%s, which parametersSchema does not declare", name)
+			d := at.Warnf("undeclared-parameter", "parameters.%s is used here, and parametersSchema does not declare it", name)
 			d.Hint = diagnostic.DidYouMean(name, sortedKeys(schema.Properties))
 			list.Add(d)
 		}
