@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"switchhook/gateway/hook"
 	"switchhook/gateway/store"
 )
@@ -83,6 +85,7 @@ func inParallel(b *testing.B, goroutines int, f func(n int64)) []time.Duration {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	took := make([]time.Duration, b.N)
+	cpu := cpuTime(b)
 	b.ResetTimer()
 	for range goroutines {
 		wg.Go(func() {
@@ -99,11 +102,21 @@ func inParallel(b *testing.B, goroutines int, f func(n int64)) []time.Duration {
 	}
 	wg.Wait()
 	b.StopTimer()
+	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "cpu-µs/op")
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "max-ms")
 	return took
+}
+
+// cpuTime is what this process has used.
+func cpuTime(b *testing.B) time.Duration {
+	var ru unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
 // written is how many bytes this process has had written to disk, or will have.

@@ -678,8 +678,9 @@ func TestClaimAndSettle(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			select {
-			case <-ended:
+			case err := <-ended:
 				t.Error("the lease ended while a claim was reading")
+				ended <- err
 			case <-time.After(50 * time.Millisecond):
 			}
 			if s.leases.take(sub, at.id, at.due) {
