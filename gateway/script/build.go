@@ -127,12 +127,16 @@ func (b *bundler) build() (*Program, diagnostic.List) {
 	options := b.options(api.FormatCommonJS, namespace+":"+entry)
 	options.Banner = map[string]string{"js": bundleSloppy}
 	if module {
-		export := b.export(meta.Outputs["out.js"].Exports)
-		if export == "" {
-			list.Add(b.noFunction(meta.Outputs["out.js"].Exports))
+		exports := meta.Outputs["out.js"].Exports
+		for _, name := range append([]string{"default"}, exportNames(b.src.Function)...) {
+			if slices.Contains(exports, name) {
+				b.wanted = append(b.wanted, name)
+			}
+		}
+		if len(b.wanted) == 0 {
+			list.Add(b.noFunction(exports))
 			return nil, list
 		}
-		b.wanted = export
 		options.EntryPoints = []string{wrapper + ":" + entry}
 		options.Banner = map[string]string{"js": bundleStrict}
 	}
@@ -170,16 +174,6 @@ func (b *bundler) build() (*Program, diagnostic.List) {
 	return p, list
 }
 
-// export chooses the export to call: the default one, or one by the function's name.
-func (b *bundler) export(exports []string) string {
-	for _, name := range append([]string{"default"}, exportNames(b.src.Function)...) {
-		if slices.Contains(exports, name) {
-			return name
-		}
-	}
-	return ""
-}
-
 // noFunction says that the file exports something else, or nothing.
 func (b *bundler) noFunction(exports []string) diagnostic.Diagnostic {
 	f := b.src.Function
@@ -210,7 +204,8 @@ func (b *bundler) options(format api.Format, entry string) api.BuildOptions {
 // gojaSupports lists what came into the language after ES2017 and goja has,
 // so that it is not rewritten into something slower.
 var gojaSupports = map[string]bool{
-	"bigint": true, "class-field": true, "class-private-accessor": true, "class-private-brand-check": true,
+	"arbitrary-module-namespace-names": true, // goes away in bundling
+	"bigint":                           true, "class-field": true, "class-private-accessor": true, "class-private-brand-check": true,
 	"class-private-field": true, "class-private-method": true, "class-private-static-accessor": true,
 	"class-private-static-field": true, "class-private-static-method": true, "class-static-blocks": true,
 	"class-static-field": true, "logical-assignment": true, "nullish-coalescing": true, "object-rest-spread": true,

@@ -197,7 +197,7 @@ func (f *folder) names(dir string) []string {
 type bundler struct {
 	src    *Source
 	folder *folder
-	wanted string // the export that the wrapper picks
+	wanted []string // the exports that the wrapper takes
 
 	// esbuild calls the plugin from several goroutines.
 	mu    sync.Mutex
@@ -212,13 +212,27 @@ func (b *bundler) setup(build api.PluginBuild) {
 	build.OnResolve(api.OnResolveOptions{Filter: ".*"}, b.resolve)
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: namespace}, b.load)
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: wrapper}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
-		text := fmt.Sprintf("import {%q as f} from %q; $module.exports = f", b.wanted, namespace+":"+a.Path)
+		text := b.wrap(a.Path)
 		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
 	})
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: hostSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		text := hostModule(a.Path)
 		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
 	})
+}
+
+// wrap is the module that takes the function out of the file's exports: the only one that
+// may be it, or an object of those among which is to be chosen when it runs.
+func (b *bundler) wrap(file string) string {
+	if len(b.wanted) == 1 {
+		return fmt.Sprintf("import {%q as f} from %q; $module.exports = f", b.wanted[0], namespace+":"+file)
+	}
+	var imports, properties []string
+	for i, name := range b.wanted {
+		imports = append(imports, fmt.Sprintf("%q as f%d", name, i))
+		properties = append(properties, fmt.Sprintf("%q: f%d", name, i))
+	}
+	return fmt.Sprintf("import {%s} from %q; $module.exports = {%s}", strings.Join(imports, ", "), namespace+":"+file, strings.Join(properties, ", "))
 }
 
 // resolve finds what an import means. It never leaves an import to esbuild.

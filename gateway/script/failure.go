@@ -160,7 +160,11 @@ func (c *call) frames(stack []goja.StackFrame) []hook.Frame {
 		if !ok {
 			continue
 		}
-		if name := s.FuncName(); name != "<anonymous>" {
+		switch name := s.FuncName(); name {
+		case "<anonymous>":
+		case c.program.anonymousName():
+			f.Function = c.program.Function
+		default:
 			f.Function = strings.ToValidUTF8(name, "\uFFFD")
 		}
 		if frames = append(frames, f); len(frames) == maxFrames {

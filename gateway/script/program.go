@@ -2,6 +2,8 @@ package script
 
 import (
 	"bytes"
+	"path"
+	"strings"
 	"sync"
 
 	"github.com/dop251/goja"
@@ -122,6 +124,18 @@ func (p *Program) compile() (*goja.Program, error) {
 		p.compiled.err = err
 	})
 	return p.compiled.program, p.compiled.err
+}
+
+// anonymousName is what the bundler calls a default export without a name.
+func (p *Program) anonymousName() string {
+	base := path.Base(p.Name)
+	base = strings.TrimSuffix(base, path.Ext(base))
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '$' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, base) + "_default"
 }
 
 // place is the file in which the function stands.

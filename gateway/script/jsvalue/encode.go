@@ -151,12 +151,13 @@ func (e *Encoder) append(dst []byte, v goja.Value, key string, optional bool) (_
 }
 
 func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error) {
+	if IsFunction(o) {
+		return dst, false, &ShapeError{Message: "a function has no form in JSON"}
+	}
 	switch o.ClassName() {
 	case "Array":
 		dst, err := e.appendArray(dst, o)
 		return dst, false, err
-	case "Function":
-		return dst, false, &ShapeError{Message: "a function has no form in JSON"}
 	case "Number", "String", "Boolean":
 		return e.append(dst, Unbox(o), "", false)
 	case "RawJSON":
@@ -384,6 +385,12 @@ func Unbox(o *goja.Object) goja.Value {
 	return falseValue
 }
 
+// IsFunction reports whether v can be called.
+func IsFunction(v goja.Value) bool {
+	_, ok := goja.AssertFunction(v)
+	return ok
+}
+
 // IsArray reports what Array.isArray does.
 func IsArray(v goja.Value) bool {
 	o, ok := v.(*goja.Object)
@@ -420,9 +427,12 @@ func TypeName(v goja.Value) string {
 			}
 			return "object"
 		}
+		if IsFunction(v) {
+			return "function"
+		}
 		switch class := v.ClassName(); class {
-		case "Array", "Function":
-			return strings.ToLower(class)
+		case "Array":
+			return "array"
 		case "Date", "Error", "RegExp":
 			return class
 		}

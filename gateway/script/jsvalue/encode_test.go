@@ -63,6 +63,7 @@ func TestEncodeRefuses(t *testing.T) {
 	for _, c := range []struct{ code, path, message string }{
 		{`(function() {})`, "", "a function has no form in JSON"},
 		{`({a: [1, {b: () => 1}]})`, "a[1].b", "a function has no form in JSON"},
+		{`[async () => 1]`, "[0]", "a function has no form in JSON"},
 		{`({"a b": Symbol("x")})`, `["a b"]`, "a symbol has no form in JSON"},
 		{`[1n]`, "[0]", "a BigInt has no form in JSON; use Number(x) or String(x)"},
 		{`({n: Object(1n)})`, "n", "a BigInt has no form in JSON; use Number(x) or String(x)"},
@@ -128,7 +129,7 @@ func TestEncodePassesOriginalBytesOn(t *testing.T) {
 func TestTypeName(t *testing.T) {
 	for code, want := range map[string]string{
 		`undefined`: "undefined", `null`: "null", `1`: "number", `"x"`: "string", `true`: "boolean", `1n`: "bigint", `Symbol()`: "symbol",
-		`[]`: "array", `({})`: "object", `() => 1`: "function", `class {}`: "function", `new Proxy([], {})`: "array", `new Proxy({}, {})`: "object",
+		`[]`: "array", `({})`: "object", `() => 1`: "function", `class {}`: "function", `async () => 1`: "function", `function* () {}`: "function", `new Proxy(() => 1, {})`: "object", `new Proxy([], {})`: "array", `new Proxy({}, {})`: "object",
 		`Promise.resolve()`: "Promise", `new Map`: "Map", `new Set`: "Set", `new Date`: "Date", `new Uint8Array`: "bytes", `new Error`: "Error",
 		`(() => { const {proxy, revoke} = Proxy.revocable({}, {}); revoke(); return proxy })()`: "object",
 	} {
@@ -152,6 +153,7 @@ func TestFormat(t *testing.T) {
 		{`["it's", {s: "it's \n\\"}]`, `it's { s: "it's \n\\" }`},
 		{`[{s: "'\"` + "`" + `"}]`, `{ s: '\'"` + "`" + `' }`},
 		{`[() => 1, function f() {}, class A {}, class {}]`, `[Function (anonymous)] [Function: f] [class A] [class (anonymous)]`},
+		{`[async () => 1, async function g() {}, function* h() {}]`, `[Function (anonymous)] [Function: g] [Function: h]`},
 		{`[new (class Point { constructor() { this.x = 1 } })()]`, `Point { x: 1 }`},
 		{`[Object.create(null)]`, `[Object: null prototype] {}`},
 		{`[{get a() { throw 1 }, set b(x) {}, get c() { return 1 }, set c(x) {}}]`, `{ a: [Getter], b: [Setter], c: [Getter/Setter] }`},

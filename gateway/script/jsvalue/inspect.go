@@ -217,6 +217,9 @@ func (in *Inspector) object(o *goja.Object, depth int) string {
 		return "[Circular]"
 	}
 	class := o.ClassName()
+	if IsFunction(o) { // functions that are async or generators too
+		class = "Function"
+	}
 	constructor := in.constructor(o)
 	name := constructor // to print in front
 	if name == "" {
