@@ -20,6 +20,8 @@ import (
 func newRuntime(t testing.TB, opt host.Options) *goja.Runtime {
 	t.Helper()
 	rt := goja.New()
+	// As the engine does; without it endless recursion in JavaScript ends the process.
+	rt.SetMaxCallStackSize(200)
 	if err := host.Install(rt, opt); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +128,10 @@ func evaluator(t testing.TB) func(source string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fixtures := readFixtures(t)
+	fixtures, err := goja.Compile("fixtures.json", "("+string(readFixtures(t))+")", false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return func(source string) string {
 		t.Helper()
 		rt := newRuntime(t, host.Options{})
@@ -135,7 +140,7 @@ func evaluator(t testing.TB) func(source string) string {
 			t.Fatal(err)
 		}
 		run, _ := goja.AssertFunction(v)
-		k, err := rt.RunString("(" + string(fixtures) + ")")
+		k, err := rt.RunProgram(fixtures)
 		if err != nil {
 			t.Fatal(err)
 		}

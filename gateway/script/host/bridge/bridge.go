@@ -15,12 +15,17 @@ import (
 	"github.com/dop251/goja"
 )
 
-// MaxBytes bounds what one call may allocate: the bytes of a buffer, the
-// characters of a string. A call that needs more throws a RangeError.
-const MaxBytes = 64 << 20
-
-// MaxElements bounds how many elements of an array-like object one call reads.
-const MaxElements = 4 << 20
+// The bounds of one call, so that no small piece of code can ask for much at once. A call that
+// needs more throws a RangeError.
+const (
+	// MaxBytes bounds the bytes of a buffer and of a string.
+	MaxBytes = 64 << 20
+	// MaxText bounds the bytes that are made text and the characters that are made
+	// bytes: both may double or more on the way.
+	MaxText = MaxBytes / 2
+	// MaxElements bounds how many elements of a list one call reads or makes.
+	MaxElements = 1 << 20
+)
 
 // Bridge is the state of the objects in one runtime.
 type Bridge struct {

@@ -3,6 +3,7 @@ package bridge
 import (
 	"math"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -61,14 +62,11 @@ func (b *Bridge) View(v goja.Value) ([]byte, bool) {
 	return data, true
 }
 
+// isDataView asks the function ArrayBuffer.isView of another runtime, since scripts can replace
+// that of their own. It looks at nothing but the kind of the object.
 func (b *Bridge) isDataView(o *goja.Object) bool {
 	if b.isView == nil {
-		if c, ok := b.RT.Get("ArrayBuffer").(*goja.Object); ok {
-			b.isView, _ = goja.AssertFunction(c.Get("isView"))
-		}
-		if b.isView == nil {
-			return false
-		}
+		b.isView, _ = goja.AssertFunction(Property(goja.New().Get("ArrayBuffer"), "isView"))
 	}
 	v, err := b.isView(goja.Undefined(), o)
 	return err == nil && v.ToBoolean()
@@ -108,16 +106,23 @@ func (b *Bridge) Encoding(v goja.Value) (e codec.Encoding, ok bool) {
 func (b *Bridge) KnownEncoding(v goja.Value) codec.Encoding {
 	e, ok := b.Encoding(v)
 	if !ok {
-		b.TypeError("ERR_UNKNOWN_ENCODING", "Unknown encoding: %s", v.String())
+		b.UnknownEncoding(v)
 	}
 	return e
 }
 
+// UnknownEncoding throws Node's ERR_UNKNOWN_ENCODING.
+func (b *Bridge) UnknownEncoding(v goja.Value) {
+	name := v.String()
+	if len(name) > 64 {
+		name = "(a name of " + strconv.Itoa(len(name)) + " characters)"
+	}
+	b.TypeError("ERR_UNKNOWN_ENCODING", "Unknown encoding: %s", name)
+}
+
 // StringBytes returns the bytes of a JavaScript string. They must not be changed.
 func (b *Bridge) StringBytes(s goja.String, e codec.Encoding) []byte {
-	if s.Length() > MaxBytes/2 {
-		b.TooLarge("the text")
-	}
+	b.Limit(s.Length(), MaxText, "characters")
 	return codec.Decode(s, e)
 }
 
@@ -150,8 +155,8 @@ func (b *Bridge) DataOrBuffer(v goja.Value, encoding goja.Value, what string) []
 
 // Text makes a JavaScript string of bytes.
 func (b *Bridge) Text(data []byte, e codec.Encoding) goja.Value {
-	if codec.EncodedLen(len(data), e) > 2*MaxBytes {
-		b.Error("ERR_STRING_TOO_LONG", "Cannot create a string longer than 0x%x characters", MaxBytes)
+	if len(data) > MaxText {
+		b.Error("ERR_STRING_TOO_LONG", "Cannot create a string of more than 0x%x bytes", MaxText)
 	}
 	if e == codec.UTF16LE {
 		return goja.StringFromUTF16(codec.UTF16(data))
@@ -182,8 +187,9 @@ func (b *Bridge) Scalar(v goja.Value) string {
 	if _, ok := v.(*goja.Symbol); ok {
 		b.TypeError("", "Cannot convert a Symbol value to a string")
 	}
-	s := v.String()
-	return strings.ToValidUTF8(s, "\ufffd")
+	s := b.ToString(v)
+	b.Limit(s.Length(), MaxText, "characters")
+	return strings.ToValidUTF8(s.String(), "\ufffd")
 }
 
 // NewUint8Array makes a Uint8Array of data, which is the array's from now on.

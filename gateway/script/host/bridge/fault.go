@@ -3,10 +3,14 @@ package bridge
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/dop251/goja"
+
+	"switchhook/spec/diagnostic"
 )
 
 // NewError makes an error of a built-in class, with Node's property `code` when code is not empty.
@@ -70,16 +74,23 @@ func (b *Bridge) OutOfRange(what, expected string, got goja.Value) {
 	b.RangeError("ERR_OUT_OF_RANGE", "The value of \"%s\" is out of range. It must be %s. Received %s", what, expected, grouped(b.Inspect(got)))
 }
 
-// TooLarge throws the RangeError of a call that needs more than MaxBytes.
-func (b *Bridge) TooLarge(what string) {
-	b.RangeError("ERR_OUT_OF_RANGE", "%s is larger than the %d MiB that one call may allocate", what, MaxBytes>>20)
+// Limit throws a RangeError when there are more than limit of what one call may have.
+func (b *Bridge) Limit(n, limit int, what string) {
+	if n > limit {
+		b.RangeError("ERR_OUT_OF_RANGE", "The limit of one call is %d %s, got %d", limit, what, n)
+	}
 }
 
-// CheckSize throws when a call needs more than MaxBytes.
-func (b *Bridge) CheckSize(what string, n int) {
-	if n > MaxBytes {
-		b.TooLarge(what)
+// Unknown is the end of a message about a name that is not among those known. The name is shown in full or
+// not at all, since who reports the message can replace secrets in it only where they are whole.
+func Unknown(name string, known []string) string {
+	shown := name
+	if len(name) > 64 {
+		shown = fmt.Sprintf("(a name of %d characters)", len(name))
+	} else if hint := diagnostic.DidYouMean(name, known); hint != "" {
+		shown += ", " + hint
 	}
+	return shown + "; supported are " + strings.Join(known, ", ")
 }
 
 // grouped puts an underscore between the thousands of an integer above 2^32, as Node
@@ -115,13 +126,13 @@ func (b *Bridge) Describe(v goja.Value) string {
 	if o, ok := v.(*goja.Object); ok {
 		if _, ok := goja.AssertFunction(o); ok {
 			if name := o.Get("name"); name != nil && name.String() != "" {
-				return "function " + name.String()
+				return "function " + short(name.String())
 			}
 			return "function "
 		}
 		if c, ok := o.Get("constructor").(*goja.Object); ok {
 			if name := c.Get("name"); name != nil && name.String() != "" {
-				return "an instance of " + name.String()
+				return "an instance of " + short(name.String())
 			}
 		}
 		return "[Object: null prototype] {}"
@@ -142,34 +153,41 @@ func (b *Bridge) Describe(v goja.Value) string {
 			kind = "boolean"
 		}
 	}
-	shown := b.Inspect(v)
-	if utf16Len := len([]rune(shown)); utf16Len > 28 {
-		shown = string([]rune(shown)[:25]) + "..."
-	}
-	return "type " + kind + " (" + shown + ")"
+	return "type " + kind + " (" + b.Inspect(v) + ")"
 }
 
-// Inspect shows a value for an error message: strings in quotes, objects only as such.
+// short keeps a name that is long out of a message.
+func short(name string) string {
+	if len(name) > 64 {
+		return "..."
+	}
+	return name
+}
+
+// maxShown is the length of the longest string that an error message shows.
+const maxShown = 28
+
+// Inspect shows a value for an error message: strings in quotes, objects only as such. Unlike Node
+// it shows a string in full and unescaped or not at all: what is reported is searched for
+// secrets, and they are found only when they are whole.
 func (b *Bridge) Inspect(v goja.Value) string {
 	switch {
 	case v == nil || goja.IsUndefined(v):
 		return "undefined"
 	case goja.IsString(v):
+		if n := v.(goja.String).Length(); n > maxShown {
+			return fmt.Sprintf("%d characters", n)
+		}
 		s := v.String()
-		if len(s) > 200 {
-			s = strings.ToValidUTF8(s[:200], "") + "..."
+		if strings.ContainsFunc(s, func(r rune) bool { return r == '\'' || r == '\\' || !unicode.IsPrint(r) }) {
+			return fmt.Sprintf("%d characters", v.(goja.String).Length())
 		}
-		quote := "'"
-		if strings.Contains(s, "'") {
-			if !strings.Contains(s, `"`) {
-				quote = `"`
-			} else if !strings.Contains(s, "`") && !strings.Contains(s, "${") {
-				quote = "`"
-			}
-		}
-		r := strings.NewReplacer("\\", "\\\\", "\n", "\\n", "\r", "\\r", "\t", "\\t", "\b", "\\b", "\f", "\\f", quote, "\\"+quote)
-		return quote + r.Replace(s) + quote
+		return "'" + s + "'"
 	case goja.IsBigInt(v):
+		// Writing a large one takes more than linear time.
+		if n, ok := v.Export().(*big.Int); ok && n.BitLen() > 128 {
+			return fmt.Sprintf("%d bits", n.BitLen())
+		}
 		return v.String() + "n"
 	case goja.IsNumber(v):
 		if f := v.ToFloat(); f == 0 && math.Signbit(f) {
@@ -178,7 +196,7 @@ func (b *Bridge) Inspect(v goja.Value) string {
 		return v.String()
 	}
 	if s, ok := v.(*goja.Symbol); ok {
-		return "Symbol(" + s.String() + ")"
+		return "Symbol(" + short(s.String()) + ")"
 	}
 	if o, ok := v.(*goja.Object); ok {
 		if o.ClassName() == "Array" {

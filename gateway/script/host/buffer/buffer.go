@@ -137,7 +137,7 @@ func integer(b *bridge.Bridge, v goja.Value, name string, low, high int) int {
 func strictEncoding(b *bridge.Bridge, v goja.Value) codec.Encoding {
 	e, ok := codec.Parse(v.String())
 	if !ok {
-		b.TypeError("ERR_UNKNOWN_ENCODING", "Unknown encoding: %s", v.String())
+		b.UnknownEncoding(v)
 	}
 	return e
 }
@@ -151,20 +151,28 @@ func looseEncoding(b *bridge.Bridge, v goja.Value) codec.Encoding {
 }
 
 func decode(b *bridge.Bridge, s goja.String, e codec.Encoding) []byte {
-	if s.Length() > bridge.MaxBytes/2 {
-		b.TooLarge("the text")
-	}
+	b.Limit(s.Length(), bridge.MaxText, "characters")
 	return codec.Bytes(s, e)
 }
 
 // from is Buffer.from.
 func from(b *bridge.Bridge, v, encodingOrOffset, length goja.Value) *goja.Object {
+	return fromNested(b, v, encodingOrOffset, length, 0)
+}
+
+// maxValueOf bounds how often an object's valueOf may give another object.
+const maxValueOf = 16
+
+func fromNested(b *bridge.Bridge, v, encodingOrOffset, length goja.Value, depth int) *goja.Object {
+	if depth > maxValueOf {
+		b.RangeError("", "Maximum call stack size exceeded")
+	}
 	if s, ok := v.(goja.String); ok {
 		return New(b, decode(b, s, looseEncoding(b, encodingOrOffset)))
 	}
 	if o, ok := v.(*goja.Object); ok {
 		if _, callable := goja.AssertFunction(o); !callable {
-			if made := fromObject(b, o, encodingOrOffset, length); made != nil {
+			if made := fromObject(b, o, encodingOrOffset, length, depth); made != nil {
 				return made
 			}
 		}
@@ -173,7 +181,7 @@ func from(b *bridge.Bridge, v, encodingOrOffset, length goja.Value) *goja.Object
 	return nil
 }
 
-func fromObject(b *bridge.Bridge, o *goja.Object, encodingOrOffset, length goja.Value) *goja.Object {
+func fromObject(b *bridge.Bridge, o *goja.Object, encodingOrOffset, length goja.Value, depth int) *goja.Object {
 	if data, ok := b.ArrayBuffer(o); ok {
 		return fromArrayBuffer(b, o, len(data), encodingOrOffset, length)
 	}
@@ -184,7 +192,7 @@ func fromObject(b *bridge.Bridge, o *goja.Object, encodingOrOffset, length goja.
 		inner := b.Call(valueOf, o)
 		if !bridge.IsNullish(inner) && inner != goja.Value(o) {
 			if _, isObject := inner.(*goja.Object); isObject || goja.IsString(inner) {
-				return from(b, inner, encodingOrOffset, length)
+				return fromNested(b, inner, encodingOrOffset, length, depth+1)
 			}
 		}
 	}
@@ -212,9 +220,7 @@ func fromArrayLike(b *bridge.Bridge, o *goja.Object, length goja.Value) *goja.Ob
 	if !(f > 0) {
 		return New(b, nil)
 	}
-	if f > bridge.MaxElements {
-		b.RangeError("ERR_OUT_OF_RANGE", "An array of more than %d elements cannot become a Buffer", bridge.MaxElements)
-	}
+	b.Limit(int(min(f, math.MaxInt32)), bridge.MaxElements, "elements")
 	data := make([]byte, int(f))
 	for i := range data {
 		if v := o.Get(strconv.Itoa(i)); v != nil {
@@ -392,12 +398,10 @@ func concat(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 			b.BadType("list["+strconv.Itoa(i)+"]", "an instance of Buffer or Uint8Array", v)
 		}
 		total += len(data)
-		if limit < 0 && total > bridge.MaxBytes {
-			b.TooLarge("the result")
+		if limit < 0 {
+			b.Limit(total, bridge.MaxBytes, "bytes")
 		}
-		if i >= bridge.MaxElements {
-			b.RangeError("ERR_OUT_OF_RANGE", "A list of more than %d elements cannot be put together", bridge.MaxElements)
-		}
+		b.Limit(i+1, bridge.MaxElements, "elements")
 		parts = append(parts, data)
 	}
 	if limit < 0 {

@@ -95,9 +95,7 @@ func toString(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 
 func toJSON(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	data := this(b, call)
-	if len(data) > bridge.MaxElements {
-		b.RangeError("ERR_OUT_OF_RANGE", "A Buffer of more than %d bytes cannot become an array", bridge.MaxElements)
-	}
+	b.Limit(len(data), bridge.MaxElements, "elements")
 	items := make([]any, len(data))
 	for i, c := range data {
 		items[i] = int(c)

@@ -42,6 +42,9 @@ func cipherNames() []string {
 	return names
 }
 
+// maxCipherBytes bounds what one cipher takes: GCM holds it several times.
+const maxCipherBytes = bridge.MaxBytes / 4
+
 // streamCipher is one direction of a cipher in use.
 type streamCipher interface {
 	// update takes a part of the input and returns what is ready.
@@ -87,7 +90,7 @@ func init() {
 			if !ok || s.done || s.total > 0 {
 				b.Error("ERR_CRYPTO_INVALID_STATE", "Invalid state for operation setAAD")
 			}
-			b.CheckSize("the additional data", len(g.additional)+len(data))
+			b.Limit(len(g.additional)+len(data), maxCipherBytes, "bytes of additional data")
 			g.additional = append(g.additional, data...)
 			return call.This
 		})
@@ -133,7 +136,7 @@ func createCipher(b *bridge.Bridge, call goja.FunctionCall, encrypt bool) goja.V
 	}
 	a, ok := algorithms[strings.ToLower(name)]
 	if !ok {
-		b.Error("ERR_CRYPTO_UNKNOWN_CIPHER", "Unknown cipher: %s; supported are %s", name, strings.Join(cipherNames(), ", "))
+		b.Error("ERR_CRYPTO_UNKNOWN_CIPHER", "Unknown cipher: %s", bridge.Unknown(name, cipherNames()))
 	}
 	if len(key) != a.keySize {
 		b.RangeError("ERR_CRYPTO_INVALID_KEYLEN", "Invalid key length: %s takes %d bytes, got %d", name, a.keySize, len(key))
@@ -183,9 +186,8 @@ func updateCipher(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	if s.done {
 		b.Error("", "Trying to add data in unsupported state")
 	}
-	if s.total += len(data); s.total > bridge.MaxBytes {
-		b.TooLarge("the data")
-	}
+	s.total += len(data)
+	b.Limit(s.total, maxCipherBytes, "bytes of a cipher")
 	return s.result(b, s.stream.update(b, data), call.Argument(2), false)
 }
 

@@ -76,17 +76,17 @@ func hashNames() []string {
 	return names
 }
 
-// supported lists the algorithms for the message about one that is not.
-func supported() string {
-	names := make([]string, len(digests))
+// unknownDigest is the end of a message about an algorithm that there is not.
+func unknownDigest(name string) string {
+	known := make([]string, len(digests))
 	for i, d := range digests {
-		names[i] = d.name
+		known[i] = d.name
 	}
-	return strings.Join(names, ", ")
+	return bridge.Unknown(name, known)
 }
 
 func badDigest(b *bridge.Bridge, name string) {
-	b.TypeError("ERR_CRYPTO_INVALID_DIGEST", "Invalid digest: %s; supported are %s", name, supported())
+	b.TypeError("ERR_CRYPTO_INVALID_DIGEST", "Invalid digest: %s", unknownDigest(name))
 }
 
 // hashState is behind a Hash or an Hmac.
@@ -155,7 +155,7 @@ func createHash(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	name := stringArgument(b, call.Argument(0), "algorithm")
 	d := findDigest(name)
 	if d == nil {
-		b.Error("", "Digest method not supported: %s; supported are %s", name, supported())
+		b.Error("", "Digest method not supported: %s", unknownDigest(name))
 	}
 	return b.Wrap(hashClass, &hashState{h: d.make()})
 }
@@ -202,7 +202,7 @@ func oneShotHash(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	}
 	d := findDigest(name)
 	if d == nil {
-		b.Error("", "Digest method %s is not supported; supported are %s", name, supported())
+		b.Error("", "Digest method not supported: %s", unknownDigest(name))
 	}
 	h := d.make()
 	h.Write(data)

@@ -99,12 +99,13 @@ func createSecretKey(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	v := call.Argument(0)
 	if s, ok := v.(goja.String); ok {
 		e, _ := b.Encoding(call.Argument(1))
-		return b.Wrap(keyClass, &keyState{secret: codec.Bytes(s, e)})
+		return b.Wrap(keyClass, &keyState{secret: bytes.Clone(b.StringBytes(s, e))})
 	}
 	data, ok := b.BufferSource(v)
 	if !ok {
 		b.BadType("key", "an instance of ArrayBuffer, Buffer, TypedArray, or DataView", v)
 	}
+	b.Limit(len(data), bridge.MaxBytes, "bytes")
 	return b.Wrap(keyClass, &keyState{secret: bytes.Clone(data)})
 }
 

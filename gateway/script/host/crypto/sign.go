@@ -203,7 +203,7 @@ func oaep(b *bridge.Bridge, v goja.Value) (*digest, []byte) {
 	if v := bridge.Property(o, "oaepHash"); !goja.IsUndefined(v) {
 		name := stringArgument(b, v, "key.oaepHash")
 		if d = findDigest(name); d == nil {
-			b.Error("ERR_OSSL_EVP_INVALID_DIGEST", "Invalid digest used: %s; supported are %s", name, supported())
+			b.Error("ERR_OSSL_EVP_INVALID_DIGEST", "Invalid digest used: %s", unknownDigest(name))
 		}
 	}
 	var label []byte

@@ -43,6 +43,15 @@ func (c *cloner) refuse(what string) {
 	Throw(c.b, "DataCloneError", "%s could not be cloned.", what)
 }
 
+// source is the text of a function for an error message.
+func source(o *goja.Object) string {
+	s := []rune(o.String())
+	if len(s) > 100 {
+		return string(s[:100]) + "..."
+	}
+	return string(s)
+}
+
 // refuseObject names an object by its class, as V8 does.
 func (c *cloner) refuseObject(o *goja.Object) {
 	name := "Object"
@@ -86,7 +95,7 @@ func (c *cloner) make(o *goja.Object, class string, args ...goja.Value) *goja.Ob
 func (c *cloner) object(o *goja.Object, depth int) goja.Value {
 	b := c.b
 	if _, ok := goja.AssertFunction(o); ok {
-		c.refuse(o.String())
+		c.refuse(source(o))
 	}
 	kind := o.ExportType()
 	switch o.ClassName() {
@@ -110,6 +119,7 @@ func (c *cloner) object(o *goja.Object, depth int) goja.Value {
 		return c.make(o, o.ClassName(), c.primitive(o, o.ClassName()))
 	}
 	if data, ok := b.ArrayBuffer(o); ok {
+		b.Limit(len(data), bridge.MaxBytes, "bytes")
 		made := b.RT.ToValue(b.RT.NewArrayBuffer(append(make([]byte, 0, len(data)), data...))).(*goja.Object)
 		c.seen[o] = made
 		return made

@@ -112,7 +112,7 @@ var textDecoder = &bridge.Class{
 		}
 		set, ok := labels[strings.ToLower(strings.Trim(label, "\t\n\f\r "))]
 		if !ok {
-			b.RangeError("ERR_ENCODING_NOT_SUPPORTED", "The %q encoding is not supported; supported are utf-8, utf-16le, utf-16be and windows-1252 (latin1)", label)
+			b.RangeError("ERR_ENCODING_NOT_SUPPORTED", "The encoding is not supported: %s", bridge.Unknown(label, charsetNames[:]))
 		}
 		options := call.Argument(1)
 		if _, ok := options.(*goja.Object); !ok && !bridge.IsNullish(options) {
@@ -143,7 +143,7 @@ func decode(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 			b.TypeError("ERR_INVALID_ARG_TYPE", "The \"list\" argument must be an instance of SharedArrayBuffer, ArrayBuffer or ArrayBufferView.")
 		}
 	}
-	b.CheckSize("the text", len(data))
+	b.Limit(len(data), bridge.MaxText, "bytes of text")
 	more := bridge.Property(call.Argument(1), "stream").ToBoolean()
 	if d.set == charsetWindows1252 {
 		text, _ := charmap.Windows1252.NewDecoder().Bytes(data)
@@ -225,7 +225,6 @@ func (d *decoder) utf16(b *bridge.Bridge, data []byte) goja.Value {
 func Atob(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	missing(b, call, "input")
 	s := b.Scalar(call.Argument(0))
-	b.CheckSize("the text", len(s))
 	s = strings.Map(func(r rune) rune {
 		switch r {
 		case '\t', '\n', '\f', '\r', ' ':
@@ -252,7 +251,7 @@ func Atob(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 func Btoa(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 	missing(b, call, "input")
 	s := b.ToString(call.Argument(0))
-	b.CheckSize("the text", s.Length())
+	b.Limit(s.Length(), bridge.MaxText, "characters")
 	data := make([]byte, s.Length())
 	for i := range data {
 		c := s.CharAt(i)

@@ -28,18 +28,32 @@ func (a *address) current(b *bridge.Bridge) *weburl.URL {
 }
 
 // changed brings searchParams up to date after the query has changed.
-func (a *address) changed() {
+func (a *address) changed(b *bridge.Bridge) {
 	if a.params != nil {
-		a.params.pairs = weburl.ParseForm(a.url.Query())
+		a.params.pairs = parseForm(b, a.url.Query())
 	}
+}
+
+// maxURL bounds the URLs and parts of URLs that are parsed, in bytes.
+const maxURL = 1 << 20
+
+// urlText reads an argument that is a URL or a part of one.
+func urlText(b *bridge.Bridge, v goja.Value) string {
+	s := b.Scalar(v)
+	b.Limit(len(s), maxURL, "bytes of a URL")
+	return s
+}
+
+func parseForm(b *bridge.Bridge, s string) []weburl.Pair {
+	b.Limit(strings.Count(s, "&")+1, bridge.MaxElements, "pairs")
+	return weburl.ParseForm(s)
 }
 
 func part(get func(*weburl.URL) string, set func(*weburl.URL, string)) bridge.Accessor {
 	a := bridge.Accessor{Get: func(b *bridge.Bridge, s any) goja.Value { return b.String(get(s.(*address).current(b))) }}
 	if set != nil {
 		a.Set = func(b *bridge.Bridge, s any, v goja.Value) {
-			text := b.Scalar(v)
-			b.CheckSize("the URL", len(text))
+			text := urlText(b, v)
 			set(s.(*address).current(b), text)
 		}
 	}
@@ -68,8 +82,7 @@ func init() {
 		"href": {
 			Get: func(b *bridge.Bridge, s any) goja.Value { return b.String(s.(*address).current(b).Href()) },
 			Set: func(b *bridge.Bridge, s any, v goja.Value) {
-				text := b.Scalar(v)
-				b.CheckSize("the URL", len(text))
+				text := urlText(b, v)
 				u, ok := weburl.Parse(text, nil)
 				if !ok {
 					e := b.NewError("TypeError", "ERR_INVALID_URL", "Invalid URL")
@@ -78,7 +91,7 @@ func init() {
 				}
 				a := s.(*address)
 				a.url, a.stale = u, false
-				a.changed()
+				a.changed(b)
 			},
 		},
 		"origin":   part((*weburl.URL).Origin, nil),
@@ -94,16 +107,15 @@ func init() {
 			Get: part((*weburl.URL).Search, nil).Get,
 			Set: func(b *bridge.Bridge, s any, v goja.Value) {
 				a := s.(*address)
-				text := b.Scalar(v)
-				b.CheckSize("the URL", len(text))
+				text := urlText(b, v)
 				a.current(b).SetSearch(text)
-				a.changed()
+				a.changed(b)
 			},
 		},
 		"searchParams": {Get: func(b *bridge.Bridge, s any) goja.Value {
 			a := s.(*address)
 			if a.params == nil {
-				a.params = &params{pairs: weburl.ParseForm(a.url.Query()), owner: a}
+				a.params = &params{pairs: parseForm(b, a.url.Query()), owner: a}
 				a.object = b.Wrap(paramsClass, a.params)
 			}
 			return a.object
@@ -123,14 +135,11 @@ func init() {
 }
 
 func parse(b *bridge.Bridge, input, base goja.Value) (*weburl.URL, bool) {
-	text := b.Scalar(input)
-	b.CheckSize("the URL", len(text))
+	text := urlText(b, input)
 	var against *weburl.URL
 	if !goja.IsUndefined(base) {
-		from := b.Scalar(base)
-		b.CheckSize("the URL", len(from))
 		var ok bool
-		if against, ok = weburl.Parse(from, nil); !ok {
+		if against, ok = weburl.Parse(urlText(b, base), nil); !ok {
 			return nil, false
 		}
 	}
@@ -178,16 +187,12 @@ func (p *params) format(b *bridge.Bridge) string {
 	for i := range p.pairs {
 		n += len(p.pairs[i].Name) + len(p.pairs[i].Value) + 2
 	}
-	if 3*n > 2*bridge.MaxBytes {
-		b.TooLarge("the query")
-	}
+	b.Limit(n, bridge.MaxText/2, "bytes of a query")
 	return weburl.FormatForm(p.pairs)
 }
 
 func (p *params) add(b *bridge.Bridge, name, value string) {
-	if len(p.pairs) >= bridge.MaxElements {
-		b.RangeError("ERR_OUT_OF_RANGE", "URLSearchParams cannot have more than %d pairs", bridge.MaxElements)
-	}
+	b.Limit(len(p.pairs)+1, bridge.MaxElements, "pairs")
 	p.pairs = append(p.pairs, weburl.Pair{Name: name, Value: value})
 }
 
@@ -353,9 +358,7 @@ func newParams(b *bridge.Bridge, call goja.ConstructorCall) any {
 	}
 	o, ok := init.(*goja.Object)
 	if !ok {
-		s := b.Scalar(init)
-		b.CheckSize("the query", len(s))
-		p.pairs = weburl.ParseForm(strings.TrimPrefix(s, "?"))
+		p.pairs = parseForm(b, strings.TrimPrefix(b.Scalar(init), "?"))
 		return p
 	}
 	if from, ok := bridge.State[*params](b, o); ok {
