@@ -91,6 +91,9 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	g.store = disk
+	if n := cfg.Document.Root.Get("scripts").Get("isolation"); n != nil && cfg.Scripts.Isolation == config.Process {
+		o.Logger.Warn("scripts.isolation: process is not there yet; handlers run in the gateway's own process")
+	}
 	g.engine = Engine(cfg)
 	g.fetching = destination.GuardedTransport()
 	g.live = live.New(&live.Builder{
