@@ -3,6 +3,7 @@ package script
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/gob"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -54,17 +55,18 @@ func Build(src Source) (*Program, diagnostic.List) {
 		if key = cacheKey(&src, files); key != "" {
 			if b, ok := src.Cache.Get(key); ok {
 				var kept cached
-				if json.Unmarshal(b, &kept) == nil && kept.Program != nil {
+				if gob.NewDecoder(bytes.NewReader(b)).Decode(&kept) == nil && kept.Program != nil {
 					return kept.Program, kept.Diagnostics
 				}
 			}
 		}
 	}
-	b := bundler{src: &src, folder: files, given: map[string]string{}}
+	b := bundler{src: &src, folder: files, given: map[string]string{}, loaded: map[string]api.OnLoadResult{}}
 	p, list := b.build()
 	if p != nil && key != "" {
-		if value, err := json.Marshal(cached{p, list}); err == nil {
-			src.Cache.Put(key, value)
+		var value bytes.Buffer
+		if gob.NewEncoder(&value).Encode(cached{p, list}) == nil {
+			src.Cache.Put(key, value.Bytes())
 		}
 	}
 	return p, list
@@ -201,7 +203,7 @@ func (b *bundler) options(format api.Format, entry string) api.BuildOptions {
 	}
 }
 
-// gojaSupports lists what came into the language after ES2017 and goja has,
+// gojaSupports lists, with a few exceptions that are explained, what came into the language after ES2017 and goja has,
 // so that it is not rewritten into something slower.
 var gojaSupports = map[string]bool{
 	"arbitrary-module-namespace-names": true, // goes away in bundling
@@ -214,6 +216,7 @@ var gojaSupports = map[string]bool{
 	// goja does not have these. They are left as they are for check to find,
 	// which names the cause; esbuild would turn them into calls that fail later.
 	"regexp-match-indices": true, "regexp-set-notation": true, "regexp-unicode-property-escapes": true,
+	"dynamic-import": false,
 }
 
 // hash is a hash of what a program is.
@@ -257,6 +260,9 @@ func (b *bundler) diagnose(errors, warnings []api.Message) diagnostic.List {
 		}
 		var notes []string
 		for _, n := range m.Notes {
+			if strings.HasPrefix(n.Text, "The plugin ") {
+				continue
+			}
 			text := strings.TrimSuffix(n.Text, ":")
 			if n.Location != nil {
 				line, column := n.Location.Line, characters(n.Location.LineText, n.Location.Column)+1

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/dop251/goja/ast"
 	"github.com/evanw/esbuild/pkg/api"
 
 	"switchhook/spec/diagnostic"
@@ -200,9 +203,10 @@ type bundler struct {
 	wanted []string // the exports that the wrapper takes
 
 	// esbuild calls the plugin from several goroutines.
-	mu    sync.Mutex
-	given map[string]string // the texts given to esbuild, by file
-	size  int               // of the texts together
+	mu     sync.Mutex
+	given  map[string]string // the texts of the files
+	size   int               // of the texts together
+	loaded map[string]api.OnLoadResult
 }
 
 // entry is the file of the function.
@@ -218,6 +222,9 @@ func (b *bundler) setup(build api.PluginBuild) {
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: hostSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		text := hostModule(a.Path)
 		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+	})
+	build.OnLoad(api.OnLoadOptions{Filter: ".*"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+		return api.OnLoadResult{Errors: fail("outside-folder", "", "%s is not a file of the connector", a.Path)}, nil
 	})
 }
 
@@ -299,11 +306,22 @@ func (b *bundler) find(spec, dir string) (string, []api.Message) {
 		}
 	}
 	hint := ""
-	if near := diagnostic.Nearest(path.Base(target), b.folder.names(path.Dir(target))); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", "./"+near)
-		if path.Dir(target) != dir {
-			hint = fmt.Sprintf("did you mean %q?", path.Join(path.Dir(spec), near))
+	stems := map[string]string{}
+	for _, name := range b.folder.names(path.Dir(target)) {
+		stems[strings.TrimSuffix(name, path.Ext(name))] = name
+	}
+	wanted := path.Base(target)
+	if slices.Contains(scriptEndings, path.Ext(wanted)) {
+		wanted = strings.TrimSuffix(wanted, path.Ext(wanted))
+	}
+	if near := diagnostic.Nearest(wanted, slices.Collect(maps.Keys(stems))); near != "" {
+		near = stems[near]
+		if parent := path.Dir(spec); parent != "." {
+			near = parent + "/" + near
+		} else {
+			near = "./" + near
 		}
+		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return "", fail("import-not-found", hint, "there is no file %q", target)
 }
@@ -343,26 +361,102 @@ func (b *bundler) candidate(target string) string {
 
 // load gives esbuild the text of a file of the connector.
 func (b *bundler) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
-	if b.src.Code != "" && a.Path == b.src.File {
-		// Empty lines in front give every line the number it has in the YAML file.
-		text := strings.Repeat("\n", max(0, b.src.Line-1)) + b.src.Code
-		if messages := b.accept(a.Path, text); messages != nil {
-			return api.OnLoadResult{Errors: messages}, nil
-		}
-		return api.OnLoadResult{Contents: &text, Loader: api.LoaderTS}, nil
+	b.mu.Lock()
+	result, ok := b.loaded[a.Path]
+	b.mu.Unlock()
+	if ok {
+		return result, nil
 	}
-	loader, ok := loaders[path.Ext(a.Path)]
-	if !ok || strings.HasSuffix(a.Path, ".d.ts") {
-		return api.OnLoadResult{Errors: fail("import-unsupported", "", "%s is neither JavaScript nor TypeScript nor JSON", a.Path)}, nil
-	}
-	text, messages := b.folder.read(a.Path)
+	text, loader, messages := b.text(a.Path)
 	if messages == nil {
 		messages = b.accept(a.Path, text)
 	}
-	if messages != nil {
-		return api.OnLoadResult{Errors: messages}, nil
+	if messages == nil && loader != api.LoaderJSON {
+		// esbuild would follow the comment to any file of the machine.
+		text = sourceMapComment.ReplaceAllString(text, "${1} sourceMappingURL:")
+		messages = checkRequires(a.Path, text, loader)
 	}
-	return api.OnLoadResult{Contents: &text, Loader: loader}, nil
+	if messages != nil {
+		result = api.OnLoadResult{Errors: messages}
+	} else {
+		result = api.OnLoadResult{Contents: &text, Loader: loader}
+	}
+	b.mu.Lock()
+	b.loaded[a.Path] = result
+	b.mu.Unlock()
+	return result, nil
+}
+
+var sourceMapComment = regexp.MustCompile(`([#@]) sourceMappingURL=`)
+
+// text reads a file, or takes the inline code.
+func (b *bundler) text(file string) (string, api.Loader, []api.Message) {
+	if b.src.Code != "" && file == b.src.File {
+		// Empty lines in front give every line the number it has in the YAML file.
+		return strings.Repeat("\n", max(0, b.src.Line-1)) + b.src.Code, api.LoaderTS, nil
+	}
+	loader, ok := loaders[path.Ext(file)]
+	if !ok || strings.HasSuffix(file, ".d.ts") {
+		return "", 0, fail("import-unsupported", "", "%s is neither JavaScript nor TypeScript nor JSON", file)
+	}
+	text, messages := b.folder.read(file)
+	return text, loader, messages
+}
+
+// checkRequires finds require(...) and import(...) of a computed name. For those that
+// begin with ./ esbuild would search the folders of the machine, past the plugin, for all
+// that the name could become; others would fail when they run.
+func checkRequires(file, text string, loader api.Loader) []api.Message {
+	result := api.Transform(text, api.TransformOptions{
+		Loader: loader, Format: api.FormatCommonJS, Target: api.ES2017, Supported: gojaSupports, TreeShaking: api.TreeShakingFalse,
+		Charset: api.CharsetASCII, TsconfigRaw: "{}", LogLevel: api.LogLevelSilent,
+		Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentInclude, Sourcefile: namespace + ":" + file,
+	})
+	if len(result.Errors) > 0 {
+		return result.Errors
+	}
+	tree, err := parseBundle(result.Code)
+	if err != nil {
+		// The whole bundle is checked later, and then with the place; only
+		// what nobody could look into is refused here.
+		return fail("unsupported-syntax", "", "%s: the engine cannot run this: %s", file, err)
+	}
+	positions, lines := newPositions(&Program{SourceMap: result.Map}), newLines(result.Code)
+	var messages []api.Message
+	walk(tree, func(n any) bool {
+		call, ok := n.(*ast.CallExpression)
+		if !ok {
+			return true
+		}
+		callee := call.Callee
+		if o, ok := callee.(*ast.Optional); ok {
+			callee = o.Expression
+		}
+		if id, ok := callee.(*ast.Identifier); !ok || id.Name != "require" || len(call.ArgumentList) == 0 || isFixed(call.ArgumentList[0]) {
+			return true
+		}
+		m := fail("import-computed", "name every file in an import of its own", "only what is imported under a fixed name can be bundled")
+		if f, ok := positions.original(lines.at(offset(call.Callee.Idx0()))); ok {
+			line := lineOf(text, f.Line)
+			m[0].Location = &api.Location{
+				File: namespace + ":" + file, Line: f.Line, Column: len(string([]rune(line)[:min(f.Column-1, len([]rune(line)))])), Length: 1, LineText: line,
+			}
+		}
+		messages = append(messages, m...)
+		return true
+	})
+	return messages
+}
+
+// isFixed reports whether an expression is a string that is known.
+func isFixed(e ast.Expression) bool {
+	switch e := e.(type) {
+	case *ast.StringLiteral:
+		return true
+	case *ast.TemplateLiteral:
+		return e.Tag == nil && len(e.Expressions) == 0
+	}
+	return false
 }
 
 // accept remembers the text of a file, or says why it cannot be taken.
