@@ -135,7 +135,7 @@ func (s *Store) append(ctx context.Context, rec *hook.Record) error {
 				return err
 			}
 		}
-		tx.tally(tally{block: blockOf(id), requests: 1, received: received})
+		tx.tally(tally{block: blockOf(id), requests: 1, received: received, outcomes: 1 << outcome})
 		m.request(from, rec.Outcome)
 		return nil
 	})
@@ -227,6 +227,9 @@ func (s *Store) replayRecord(ctx context.Context, rec *hook.Record) error {
 			return err
 		}
 		m.request(from, rec.Outcome)
+		if err := tx.tallyStored(tally{block: blockOf(id), outcomes: 1 << outcome}); err != nil {
+			return err
+		}
 		return tx.remark(blockOf(id), m)
 	})
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 // A block is 256 requests with consecutive numbers. What is known of every
 // block (how many requests, events, deliveries, unsettled and dead ones; from
-// when to when its requests arrived) is kept in memory, 80 bytes for each; which
-// integrations, outcomes, subscriptions and selectors are in it is a Bloom filter
+// when to when its requests arrived, and with which outcomes) is kept in memory, 90 bytes for
+// each; which integrations, subscriptions and selectors are in it is a Bloom filter
 // on the disk, the marks. A list goes through the blocks from
 // the newest to the oldest, passes over those that cannot hold what is asked for, and
 // scans the rest by primary key.
@@ -38,6 +38,7 @@ type tally struct {
 	requests, events, deliveries int64
 	open, dead                   int64 // open: pending or waiting
 	received                     int64 // of a request that was added; 0: none
+	outcomes                     int64 // bits: 1 << outcome, of requests that were added
 }
 
 type block struct {
@@ -45,6 +46,7 @@ type block struct {
 	requests, events, deliveries int64
 	open, dead                   int64
 	oldest, newest               int64 // Unix nanoseconds
+	outcomes                     int64 // bits: 1 << outcome; may have some that are gone
 	// marked: its marks are stored. Else it is not full yet.
 	marked bool
 	// stuck: a sweep found nothing to delete, and will not until something is settled.
@@ -94,6 +96,7 @@ func (bs *blocks) apply(tallies []tally) {
 		b.deliveries += t.deliveries
 		b.open += t.open
 		b.dead += t.dead
+		b.outcomes |= t.outcomes
 		b.stuck = false
 		if t.received != 0 {
 			b.oldest, b.newest = min(b.oldest, t.received), max(b.newest, t.received)

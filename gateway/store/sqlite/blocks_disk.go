@@ -26,8 +26,8 @@ func (s *Store) closeBlocks(tx *tx) error {
 		}
 		b, ok := s.blocks.get(id)
 		if ok { // else all of it was rolled back, or swept
-			if _, err := tx.exec("INSERT OR REPLACE INTO blocks VALUES(?, ?, ?, ?, ?, ?, ?)",
-				id, b.requests, b.events, b.deliveries, b.oldest, b.newest, m.filter()); err != nil {
+			if _, err := tx.exec("INSERT OR REPLACE INTO blocks VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+				id, b.requests, b.events, b.deliveries, b.outcomes, b.oldest, b.newest, m.filter()); err != nil {
 				return err
 			}
 		}
@@ -63,8 +63,8 @@ func (tx *tx) remark(id int64, m marks) error {
 // one that is not stored yet.
 func (tx *tx) tallyStored(t tally) error {
 	tx.tally(t)
-	if _, err := tx.exec("UPDATE blocks SET requests = requests + ?, events = events + ?, deliveries = deliveries + ? WHERE id = ?",
-		t.requests, t.events, t.deliveries, t.block); err != nil {
+	if _, err := tx.exec("UPDATE blocks SET requests = requests + ?, events = events + ?, deliveries = deliveries + ?, outcomes = outcomes | ? WHERE id = ?",
+		t.requests, t.events, t.deliveries, t.outcomes, t.block); err != nil {
 		return err
 	}
 	if t.requests >= 0 {
@@ -80,8 +80,8 @@ func (s *Store) loadBlocks(c *conn) error {
 	ctx := context.Background()
 	last := int64(-1)
 	var list []block
-	if err := c.query(ctx, "SELECT id, requests, events, deliveries, oldest, newest FROM blocks ORDER BY id", func(r row) bool {
-		b := block{id: r.int(0), requests: r.int(1), events: r.int(2), deliveries: r.int(3), oldest: r.int(4), newest: r.int(5), marked: true}
+	if err := c.query(ctx, "SELECT id, requests, events, deliveries, outcomes, oldest, newest FROM blocks ORDER BY id", func(r row) bool {
+		b := block{id: r.int(0), requests: r.int(1), events: r.int(2), deliveries: r.int(3), outcomes: r.int(4), oldest: r.int(5), newest: r.int(6), marked: true}
 		s.blocks.sum.requests += b.requests
 		s.blocks.sum.events += b.events
 		s.blocks.sum.deliveries += b.deliveries
@@ -96,7 +96,7 @@ func (s *Store) loadBlocks(c *conn) error {
 	var tallies []tally
 	if err := c.query(ctx, "SELECT id, received, events, deliveries, source, outcome FROM requests WHERE id >= ?", func(r row) bool {
 		id := blockOf(r.int(0))
-		tallies = append(tallies, tally{block: id, requests: 1, received: r.int(1), events: r.int(2), deliveries: r.int(3)})
+		tallies = append(tallies, tally{block: id, requests: 1, received: r.int(1), events: r.int(2), deliveries: r.int(3), outcomes: 1 << r.int(5)})
 		src, _ := s.sources.get(r.int(4))
 		s.marksOf(id).request(src, nth(outcomes[:], r.int(5)))
 		return true

@@ -161,15 +161,6 @@ func (c *conn) number(query string, values ...driver.Value) (int64, error) {
 	return r.int(0), nil
 }
 
-// nanos is how a time is stored: Unix nanoseconds, which reach from 1678 to
-// 2262; the zero time is NULL.
-func nanos(t time.Time) driver.Value {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UnixNano()
-}
-
 func fromNano(n int64) time.Time { return time.Unix(0, n).UTC() }
 
 // nullable stores "" as NULL, which takes no room.

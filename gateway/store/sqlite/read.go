@@ -237,7 +237,9 @@ func (s *Store) requests(ctx context.Context, c *conn, q store.RequestQuery, bel
 	}
 	limit := store.PageLimit(q.Limit)
 	e := &effort{}
-	keep := func(b *block) bool { return b.may(q.After, q.Before) }
+	keep := func(b *block) bool {
+		return b.may(q.After, q.Before) && (q.Outcome == "" || b.outcomes>>outcome&1 == 1)
+	}
 	at, err := s.scan(ctx, c, e, blockOf(below-1), keep, from.asks(q.Outcome), func(b block) (bool, error) {
 		lo, hi := b.id<<blockBits, min((b.id+1)<<blockBits-1, below-1)
 		for lo <= hi {

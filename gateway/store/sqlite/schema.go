@@ -141,6 +141,7 @@ CREATE TABLE blocks(
 	requests INTEGER NOT NULL,
 	events INTEGER NOT NULL,
 	deliveries INTEGER NOT NULL,
+	outcomes INTEGER NOT NULL,   -- bits: 1 << outcome
 	oldest INTEGER NOT NULL,
 	newest INTEGER NOT NULL,
 	marks BLOB NOT NULL

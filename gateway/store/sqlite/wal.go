@@ -66,7 +66,7 @@ type mark struct {
 
 // States of a mark. The zero value is a mark that is missing or unreadable.
 const (
-	markUnknown = iota
+	_ = iota
 	// markOpen: the WAL with this salt reached at least so far.
 	markOpen
 	// markNone: the database is complete without its WAL.

@@ -188,11 +188,6 @@ func (s *Store) recovered() {
 	}
 }
 
-func (s *Store) broken() bool {
-	f := s.fault.Load()
-	return f != nil && !f.full
-}
-
 // runWriter commits what is queued until the queue is closed and empty.
 func (s *Store) runWriter() {
 	defer close(s.writerDone)
