@@ -22,7 +22,7 @@ import (
 // Measured with 7 KB requests of two events and two deliveries (40 µs and 12 KB of WAL each), B-tree
 // indexes instead would cost another 3 µs for integration and outcome, 5 to 20 µs for the
 // subscription (the more of them, the more), and 27 µs and 11 KB for the
-// selector. A block costs 1 µs and 16 bytes a request.
+// selector. A block costs some 16 bytes a request, and a few hashes.
 
 const blockBits = 8
 
