@@ -137,7 +137,7 @@ func (b *Bridge) Describe(v goja.Value) string {
 		}
 		return "[Object: null prototype] {}"
 	}
-	kind := "object"
+	var kind string
 	switch {
 	case goja.IsString(v):
 		kind = "string"

@@ -59,9 +59,8 @@ type cipherState struct {
 	encrypt bool
 	done    bool
 	total   int
-	// text holds back parts of characters when the output is text; outEncoding is what was asked for first.
-	text        *codec.Stream
-	outEncoding codec.Encoding
+	// text holds back parts of characters when the output is text.
+	text *codec.Stream
 }
 
 var (

@@ -2,7 +2,6 @@ package crypto
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/subtle"
@@ -312,10 +311,5 @@ func exportKey(b *bridge.Bridge, call goja.FunctionCall) goja.Value {
 // signsMessages says whether the key signs messages and not digests of them.
 func signsMessages(k *keys.Key) bool {
 	_, ok := k.Public.(ed25519.PublicKey)
-	return ok
-}
-
-func isECDSA(k *keys.Key) bool {
-	_, ok := k.Public.(*ecdsa.PublicKey)
 	return ok
 }

@@ -98,9 +98,8 @@ type decoder struct {
 	set              charset
 	fatal, ignoreBOM bool
 	// stream, and whether the start of the text is behind us, while {stream: true} is in use.
-	stream   codec.Stream
-	started  bool
-	flushing bool
+	stream  codec.Stream
+	started bool
 }
 
 var textDecoder = &bridge.Class{
