@@ -3,6 +3,17 @@
 // one another. Senders for the kinds of destination are in deliver/destination.
 //
 // app makes and owns the engine; ingest offers it new deliveries.
+//
+// A delivery is made at least once. It is made twice only when the process
+// ended, or the Queue failed for good, between an attempt and its settlement:
+// a delivery in memory is leased, so nobody else has it.
+//
+// For every subscription that there is work for the engine keeps a lane: a few
+// deliveries in memory, the attempts under way (at most the destination's
+// concurrency), and what is known of the destination. What does not fit stays
+// in the Queue and is claimed in batches. Lanes share nothing but the claimers
+// and the settler, which never wait for a destination, and memory, of which
+// each has its share.
 package deliver
 
 import (

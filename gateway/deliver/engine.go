@@ -40,9 +40,9 @@ type Options struct {
 	Disabled func(subscription, reason string)
 
 	// BreakerFailures is how many attempts in a row must fail before a
-	// destination's circuit breaker opens; default 10. A receiver that
-	// answers with a status below 500 other than 408 and 429 is up, and its answer not
-	// such a failure.
+	// destination's circuit breaker opens; default 10. A receiver that answers
+	// with a status below 500, other than 408 and 429, is up: that is no such
+	// failure. Deliveries that wait for a breaker are not attempted.
 	BreakerFailures int
 	// BreakerOpen is how long it stays open before one attempt probes the
 	// destination; default 5 s.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,7 @@ func (s *sender) Send(ctx context.Context, sub *hook.Subscription, d *hook.Deliv
 	s.sent = append(s.sent, attempt{d.ID, d.Subscription, d.Event.Selector, time.Now()})
 	s.bySub[d.Subscription]++
 	s.peak[d.Subscription] = max(s.peak[d.Subscription], s.bySub[d.Subscription])
+	answer := s.answer
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -68,7 +70,7 @@ func (s *sender) Send(ctx context.Context, sub *hook.Subscription, d *hook.Deliv
 		s.bySub[d.Subscription]--
 		s.mu.Unlock()
 	}()
-	return s.answer(ctx, sub, d, n)
+	return answer(ctx, sub, d, n)
 }
 
 func (s *sender) most(sub string) int {
@@ -99,9 +101,13 @@ func hang(ctx context.Context, _ *hook.Subscription, _ *hook.Delivery, _ int) de
 }
 
 func newWorld(t testing.TB, answer func(context.Context, *hook.Subscription, *hook.Delivery, int) deliver.Result) *world {
+	return newWorldWith(t, answer, func(*deliver.Options) {})
+}
+
+func newWorldWith(t testing.TB, answer func(context.Context, *hook.Subscription, *hook.Delivery, int) deliver.Result, change func(*deliver.Options)) *world {
 	w := &world{t: t, q: newQueue(), log: &bytes.Buffer{}, subs: map[string]*hook.Subscription{},
 		s: &sender{answer: answer, count: map[string]int{}, flying: map[string]bool{}, bySub: map[string]int{}, peak: map[string]int{}}}
-	w.e = deliver.New(deliver.Options{
+	o := deliver.Options{
 		Queue: w.q,
 		Now:   w.now,
 		Lookup: func(id string) (*hook.Subscription, bool) {
@@ -114,7 +120,9 @@ func newWorld(t testing.TB, answer func(context.Context, *hook.Subscription, *ho
 		Random:   func() float64 { return 0 },
 		Logger:   slog.New(slog.NewTextHandler(&syncWriter{w: w.log}, nil)),
 		Disabled: func(id, _ string) { w.remove(id) },
-	})
+	}
+	change(&o)
+	w.e = deliver.New(o)
 	return w
 }
 
@@ -1240,6 +1248,57 @@ func TestChaos(t *testing.T) {
 			return
 		}
 	}
+}
+
+type observer struct {
+	deliver.NopObserver
+	mu     sync.Mutex
+	events []string
+}
+
+func (o *observer) note(format string, args ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.events = append(o.events, fmt.Sprintf(format, args...))
+}
+
+func (o *observer) Attempted(sub *hook.Subscription, d *hook.Delivery, a hook.Attempt, next hook.DeliveryState) {
+	o.note("%s %s %s", sub.Name, a.Class, next)
+}
+func (o *observer) Settled(n int, took time.Duration)  { o.note("settled %d", n) }
+func (o *observer) Breaker(subscription, state string) { o.note("breaker %s", state) }
+func (o *observer) QueueFailed(op string, err error)   { o.note("%s failed", op) }
+
+func TestObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &observer{}
+		w := newWorldWith(t, fail, func(opt *deliver.Options) { opt.Observer, opt.BreakerFailures, opt.BreakerOpen = o, 2, time.Minute })
+		sub := w.sub("a", nil)
+		w.start()
+		w.offer(sub, 1)
+		synctest.Wait()
+		w.q.set(func(q *queue) { q.settleErr = errStore })
+		w.offer(sub, 1)
+		synctest.Wait()
+		w.q.set(func(q *queue) { q.settleErr = nil })
+		w.s.mu.Lock()
+		w.s.answer = ok
+		w.s.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		w.stop()
+		settled := 0
+		o.events = slices.DeleteFunc(o.events, func(s string) bool {
+			n := 0
+			_, err := fmt.Sscanf(s, "settled %d", &n)
+			settled += n
+			return err == nil
+		})
+		slices.Sort(o.events)
+		want := "[a ok done a ok done a status pending a status pending breaker closed breaker half-open breaker open settle failed]"
+		if got := fmt.Sprint(o.events); got != want || settled != 4 {
+			t.Errorf("%d settled, %s\nwant %s", settled, got, want)
+		}
+	})
 }
 
 func TestStateOfAnUnknownSubscription(t *testing.T) {
