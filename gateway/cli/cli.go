@@ -179,7 +179,7 @@ func (p *program) logger(cfg *config.Config) *slog.Logger {
 		text = isatty.IsTerminal(f.Fd())
 	}
 	if text {
-		return slog.New(tint.NewHandler(p.streams.Err, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !p.streams.ErrColor}))
+		return slog.New(tint.NewTextHandler(p.streams.Err, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !p.streams.ErrColor}))
 	}
 	return slog.New(slog.NewJSONHandler(p.streams.Err, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDurations}))
 }

@@ -312,7 +312,7 @@ func TestBodySizes(t *testing.T) {
 			t.Errorf("%d: %s, %d bytes", size, resp.Status, len(got))
 		}
 		half := size / 2
-		c.send(fmt.Sprintf("POST /hook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"))
+		c.send("POST /hook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
 		for _, part := range [][]byte{body[:half], body[half:]} {
 			if len(part) > 0 {
 				c.send(fmt.Sprintf("%X\r\n%s\r\n", len(part), part))

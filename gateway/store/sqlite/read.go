@@ -420,7 +420,7 @@ func (f *deliveryFilter) and(condition string, args ...driver.Value) {
 func (s *Store) deliveries(ctx context.Context, c *conn, q store.DeliveryQuery, below int64) (page []*hook.Delivery, next string, err error) {
 	var f deliveryFilter
 	var asked []uint64
-	first, last := int64(0), int64(1<<63-1)
+	first := int64(0)
 	keep := func(b *block) bool { return b.deliveries > 0 && b.may(q.After, q.Before) }
 	if q.Subscription != "" {
 		sub, err := subscriptionID(ctx, c, q.Subscription)
@@ -465,6 +465,7 @@ func (s *Store) deliveries(ctx context.Context, c *conn, q store.DeliveryQuery, 
 		if err != nil || r == nil {
 			return nil, "", err
 		}
+		var last int64
 		first, last = span(r.int(0))
 		of := blockOf(r.int(0))
 		any := keep
