@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"path"
 	"slices"
 	"sort"
 
@@ -90,7 +91,7 @@ func (m *instrumenter) count(i file.Idx, format string) {
 		return
 	}
 	f, ok := m.positions.original(m.into.lines.at(at))
-	if !ok {
+	if !ok || path.Ext(f.File) == ".json" {
 		return
 	}
 	n := len(m.into.places)

@@ -39,7 +39,8 @@ type Tree struct {
 	rt     *goja.Runtime
 	text   string
 	root   goja.Value
-	nodes  map[*goja.Object]node
+	known  map[*goja.Object]int // the objects made, as indexes of nodes
+	nodes  []node
 	keys   []string     // of all objects, in the order in which they were closed
 	values []goja.Value // of all objects and arrays, likewise
 }
@@ -62,6 +63,11 @@ type node struct {
 func Parse(rt *goja.Runtime, text []byte, maxDepth int) (*Tree, error) {
 	t := &Tree{rt: rt, text: unsafe.String(unsafe.SliceData(text), len(text))}
 	p := parser{rt: rt, tree: t, s: t.text, depth: maxDepth}
+	// Guesses, mostly right, that save growing; bounded, since they may be very wrong.
+	containers := min(strings.Count(t.text, "{")+strings.Count(t.text, "["), 4096)
+	members := min(strings.Count(t.text, ",")+containers, 4096)
+	t.known, t.nodes = make(map[*goja.Object]int, containers), make([]node, 0, containers)
+	t.keys, t.values = make([]string, 0, members), make([]goja.Value, 0, members)
 	p.space()
 	root, err := p.value()
 	if err != nil {
@@ -80,7 +86,7 @@ func (t *Tree) Root() goja.Value { return t.root }
 
 // Known reports whether o was made from the text, be it changed since or not.
 func (t *Tree) Known(o *goja.Object) bool {
-	_, ok := t.nodes[o]
+	_, ok := t.known[o]
 	return ok
 }
 
@@ -89,10 +95,11 @@ func (t *Tree) Known(o *goja.Object) bool {
 // member, and runs the getters of those that were replaced by accessors, so
 // it may panic with what they throw.
 func (t *Tree) Span(o *goja.Object) (start, end int, ok bool) {
-	n, known := t.nodes[o]
+	i, known := t.known[o]
 	if !known {
 		return 0, 0, false
 	}
+	n := t.nodes[i]
 	c := comparison{
 		tree: t, objects: t.rt.NewObject().Prototype(), arrays: t.rt.NewArray().Prototype(),
 	}
@@ -154,7 +161,7 @@ func (c *comparison) same(now, was goja.Value) bool {
 		if other, ok := now.(*goja.Object); !ok || other != o {
 			return false
 		}
-		return c.untouched(o, c.tree.nodes[o])
+		return c.untouched(o, c.tree.nodes[c.tree.known[o]])
 	}
 	if _, ok := now.(*goja.Object); ok {
 		return false
@@ -313,10 +320,8 @@ func (p *parser) closeContainer(o *goja.Object, n node, firstKey, firstValue int
 	t.values = append(t.values, p.openValues[firstValue:]...)
 	p.openKeys = p.openKeys[:firstKey]
 	p.openValues = p.openValues[:firstValue]
-	if t.nodes == nil {
-		t.nodes = make(map[*goja.Object]node)
-	}
-	t.nodes[o] = n
+	t.known[o] = len(t.nodes)
+	t.nodes = append(t.nodes, n)
 	p.depth++
 }
 
