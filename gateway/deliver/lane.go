@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -29,8 +30,8 @@ type lane struct {
 	inFlight, unsettled int
 
 	// due: the store may have deliveries that are due.
-	// overflow: deliveries went back to the store for want of room, so that
-	// newer ones must go there too until it has been claimed from.
+	// overflow: more waits in the store than there was room for, so that newer
+	// ones must go there too until it has been claimed from.
 	due, overflow bool
 	wants         bool // in Engine.claims
 	claiming      bool
@@ -131,7 +132,7 @@ func (e *Engine) pop(l *lane) *hook.Delivery {
 			l.buffer = nil
 		}
 	} else if l.head >= laneDeliveries {
-		l.buffer, l.head = append(l.buffer[:0], l.buffer[l.head:]...), 0
+		l.buffer, l.head = slices.Delete(l.buffer, 0, l.head), 0
 	}
 	e.totals.Buffered--
 	return d
