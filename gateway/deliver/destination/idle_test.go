@@ -95,9 +95,10 @@ func TestPool(t *testing.T) {
 }
 
 type countingSink struct {
-	writes, closes int
-	data           []byte
-	takes          time.Duration
+	writes int
+	closes atomic.Int64
+	data   []byte
+	takes  time.Duration
 }
 
 func (s *countingSink) append(b []byte) (int, error) {
@@ -107,7 +108,7 @@ func (s *countingSink) append(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (s *countingSink) close() { s.closes++ }
+func (s *countingSink) close() { s.closes.Add(1) }
 
 func TestLineWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -132,19 +133,19 @@ func TestLineWriter(t *testing.T) {
 		// The file is closed when it is idle, and opened again when it is not.
 		time.Sleep(lineIdle - time.Second)
 		synctest.Wait()
-		if s.closes != 0 {
+		if s.closes.Load() != 0 {
 			t.Error("closed too early")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if s.closes != 1 {
+		if s.closes.Load() != 1 {
 			t.Error("not closed when idle")
 		}
 		write()
 		if opened != 2 || len(s.data) != 22 {
 			t.Errorf("opened %d times", opened)
 		}
-		if err := w.close(); err != nil || s.closes != 2 {
+		if err := w.close(); err != nil || s.closes.Load() != 2 {
 			t.Errorf("%v, closed %d times", err, s.closes)
 		}
 	})
