@@ -146,7 +146,7 @@ func TestLineWriter(t *testing.T) {
 			t.Errorf("opened %d times", opened)
 		}
 		if err := w.close(); err != nil || s.closes.Load() != 2 {
-			t.Errorf("%v, closed %d times", err, s.closes)
+			t.Errorf("%v, closed %d times", err, s.closes.Load())
 		}
 	})
 }
