@@ -76,14 +76,6 @@ func (m Member) Hidden() Member {
 	return m
 }
 
-// Alias returns members with, for each "old: new" in names, the member old under the name new too.
-func (m Members) Alias(names map[string]string) Members {
-	for old, alias := range names {
-		m[alias] = m[old]
-	}
-	return m
-}
-
 // Func makes a JavaScript function.
 func (b *Bridge) Func(name string, length int, f Native) *goja.Object {
 	fn := b.RT.ToValue(func(call goja.FunctionCall) goja.Value {
@@ -177,15 +169,6 @@ func Of(rt *goja.Runtime) *Bridge {
 
 // String is a JavaScript string of valid UTF-8.
 func (b *Bridge) String(s string) goja.Value { return b.RT.ToValue(s) }
-
-// Array makes an array of the values.
-func (b *Bridge) Array(values []goja.Value) *goja.Object {
-	items := make([]any, len(values))
-	for i, v := range values {
-		items[i] = v
-	}
-	return b.RT.NewArray(items...)
-}
 
 // Strings makes an array of strings.
 func (b *Bridge) Strings(values []string) *goja.Object {

@@ -34,6 +34,11 @@ func (b *Bridge) Uint8(v goja.Value) ([]byte, bool) {
 	if !ok || o.ExportType() != byteSliceType {
 		return nil, false
 	}
+	// Of an empty array at the end of its buffer Export makes a slice that points behind the buffer, where
+	// the garbage collector may find it and give up.
+	if n := o.Get("byteLength"); n != nil && goja.IsNumber(n) && n.ToInteger() == 0 {
+		return []byte{}, true
+	}
 	data, ok := o.Export().([]byte)
 	return data, ok
 }
