@@ -32,7 +32,8 @@ type Parsed struct {
 	Text   string
 	// Note says why a body with content has Kind None, or what was repaired; "" otherwise.
 	Note string
-	// TooDeep reports that the body is JSON nested deeper than MaxDepth; Kind is
-	// then None. Such a request is to be answered with 400.
-	TooDeep bool
+	// OverLimit reports that the body was not parsed because it exceeds a limit of
+	// this package, such as MaxDepth; Kind is then None and Note says which. Such a
+	// request is to be answered with 400.
+	OverLimit bool
 }

@@ -18,16 +18,16 @@ import (
 
 // got is what a test looks at; JSON as text.
 type got struct {
-	Kind    body.Kind
-	Value   string
-	Raw     bool
-	Note    string
-	TooDeep bool
+	Kind      body.Kind
+	Value     string
+	Raw       bool
+	Note      string
+	OverLimit bool
 }
 
 func parse(contentType, raw string) got {
 	p := body.Parse(contentType, []byte(raw))
-	return got{p.Kind, string(p.JSON) + p.Text, p.Raw, p.Note, p.TooDeep}
+	return got{p.Kind, string(p.JSON) + p.Text, p.Raw, p.Note, p.OverLimit}
 }
 
 func TestParse(t *testing.T) {
@@ -144,17 +144,17 @@ func TestEveryByte(t *testing.T) {
 
 func TestDepth(t *testing.T) {
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
-	if p := parse("application/json", nested(body.MaxDepth)); p.Kind != body.JSON || p.TooDeep {
+	if p := parse("application/json", nested(body.MaxDepth)); p.Kind != body.JSON || p.OverLimit {
 		t.Errorf("%d levels: %+v", body.MaxDepth, p)
 	}
 	mixed := strings.Repeat(`[{"a":`, body.MaxDepth/2)
 	for _, raw := range []string{nested(body.MaxDepth + 1), strings.Repeat("[", 3_000_000), mixed + "[1]", strings.Repeat(`{"a":`, 101)} {
 		p := parse("application/json", raw)
-		if p.Kind != body.None || !p.TooDeep || !strings.HasPrefix(p.Note, "body is not valid JSON: nested deeper than 100 levels at byte ") {
+		if p.Kind != body.None || !p.OverLimit || !strings.HasPrefix(p.Note, "body is not valid JSON: nested deeper than 100 levels at byte ") {
 			t.Errorf("%.20s: %+v", raw, p)
 		}
 	}
-	if p := parse("", nested(101)); !p.TooDeep {
+	if p := parse("", nested(101)); !p.OverLimit {
 		t.Errorf("without a Content-Type: %+v", p)
 	}
 	// Siblings do not add up.
@@ -235,7 +235,7 @@ func TestFormLimits(t *testing.T) {
 		t.Error(p.Note)
 	}
 	many := strings.Repeat("a=1&", body.MaxFormKeys+1)
-	if p := parse(form, many); p.Kind != body.None || p.Note != "the form was not parsed: it has more than 10000 fields" {
+	if p := parse(form, many); p.Kind != body.None || !p.OverLimit || p.Note != "the form was not parsed: it has more than 10000 fields" {
 		t.Errorf("%+v", p)
 	}
 	if q := string(body.Query(many)); q != "{}" {
@@ -244,7 +244,7 @@ func TestFormLimits(t *testing.T) {
 	if p := parse(form, "a"+strings.Repeat("[b]", body.MaxFormDepth)+"=1"); p.Kind != body.JSON {
 		t.Error(p.Note)
 	}
-	if p := parse(form, "a"+strings.Repeat("[b]", body.MaxFormDepth+1)+"=1"); p.Kind != body.None || p.Note != "the form was not parsed: a key has more than 20 brackets" {
+	if p := parse(form, "a"+strings.Repeat("[b]", body.MaxFormDepth+1)+"=1"); p.Kind != body.None || !p.OverLimit || p.Note != "the form was not parsed: a key has more than 20 brackets" {
 		t.Errorf("%+v", p)
 	}
 }
@@ -291,7 +291,11 @@ func TestMultipartMistakes(t *testing.T) {
 		{kind, "--B\r\n" + strings.Repeat("X: y\r\n", 33) + "\r\n1\r\n--B--\r\n", "the header of a part is larger than 32 fields or 16384 bytes"},
 	} {
 		p := parse(test.contentType, test.raw)
-		if p.Kind != body.None || p.Note != "body is not valid multipart/form-data: "+test.want {
+		want := "body is not valid multipart/form-data: "
+		if p.OverLimit {
+			want = "the form was not parsed: "
+		}
+		if p.Kind != body.None || p.Note != want+test.want || p.OverLimit != (strings.Contains(test.want, "than")) {
 			t.Errorf("%.40q: %d %q, want %q", test.raw, p.Kind, p.Note, test.want)
 		}
 	}
@@ -347,7 +351,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%d bytes became %d", len(raw), n)
 		}
 		if contentType == "application/json" && len(raw) > 0 && !bytes.HasPrefix(raw, []byte("\xEF\xBB\xBF")) && raw[0] < 0xFE {
-			if !p.TooDeep && json.Valid(raw) != (p.Kind == body.JSON) {
+			if !p.OverLimit && json.Valid(raw) != (p.Kind == body.JSON) {
 				t.Fatalf("%q: encoding/json says %v, %s", raw, json.Valid(raw), p.Note)
 			}
 		}

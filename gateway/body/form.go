@@ -25,7 +25,7 @@ func parseForm(raw []byte, charsetName string) *Parsed {
 	d, note := charset(charsetName)
 	f := form{}
 	if why := f.urlencoded(string(raw), d); why != "" {
-		return &Parsed{Note: "the form was not parsed: " + why}
+		return &Parsed{Note: "the form was not parsed: " + why, OverLimit: true}
 	}
 	if p := sniff(raw); p != nil {
 		note = join(note, "the body looks like JSON, but its Content-Type says that it is a form")

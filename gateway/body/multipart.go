@@ -24,13 +24,16 @@ func parseMultipart(raw []byte, boundary, charsetName string) *Parsed {
 	fail := func(format string, args ...any) *Parsed {
 		return &Parsed{Note: "body is not valid multipart/form-data: " + fmt.Sprintf(format, args...)}
 	}
+	over := func(format string, args ...any) *Parsed {
+		return &Parsed{Note: "the form was not parsed: " + fmt.Sprintf(format, args...), OverLimit: true}
+	}
 	if boundary == "" {
 		return fail("the Content-Type names no boundary")
 	}
 	// The parts are counted first: a million of them would cost memory before they are refused.
 	delimiter := []byte("--" + boundary)
 	if n := bytes.Count(raw, delimiter); n > MaxParts+1 {
-		return fail("it has more than %d parts", MaxParts)
+		return over("it has more than %d parts", MaxParts)
 	}
 	d, note := charset(charsetName)
 	f := form{}
@@ -39,6 +42,9 @@ func parseMultipart(raw []byte, boundary, charsetName string) *Parsed {
 		part, err := r.NextPart()
 		if err == io.EOF {
 			break
+		}
+		if errors.Is(err, multipart.ErrMessageTooLarge) {
+			return over("the header of a part is too large")
 		}
 		if err != nil {
 			return fail("%s", mimeReason(err))
@@ -51,7 +57,7 @@ func parseMultipart(raw []byte, boundary, charsetName string) *Parsed {
 			}
 		}
 		if size > maxPartHeader || fields > maxPartFields {
-			return fail("the header of a part is larger than %d fields or %d bytes", maxPartFields, maxPartHeader)
+			return over("the header of a part is larger than %d fields or %d bytes", maxPartFields, maxPartHeader)
 		}
 		content, err := io.ReadAll(part)
 		if err != nil {
@@ -79,7 +85,7 @@ func parseMultipart(raw []byte, boundary, charsetName string) *Parsed {
 			}
 		}
 		if err != nil {
-			return &Parsed{Note: "the form was not parsed: " + err.Error()}
+			return over("%s", err)
 		}
 	}
 	switch unnamed {
@@ -112,8 +118,6 @@ func mimeReason(err error) string {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return "it ends before its closing boundary"
-	case errors.Is(err, multipart.ErrMessageTooLarge):
-		return "the header of a part is too large"
 	}
 	return err.Error()
 }

@@ -103,7 +103,7 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 		return &Parsed{Kind: JSON, JSON: raw[start:end:end], Raw: true, Offset: start, Note: join(note, unknown)}
 	}
 	mistake.offset += skip
-	return &Parsed{Note: join("body is not valid JSON: "+mistake.Error(), unknown), TooDeep: mistake.tooDeep}
+	return &Parsed{Note: join("body is not valid JSON: "+mistake.Error(), unknown), OverLimit: mistake.tooDeep}
 }
 
 // sniff returns raw parsed as JSON when it is an object or array, else nil.
@@ -112,7 +112,7 @@ func sniff(raw []byte) *Parsed {
 	if i := skipSpace(text, 0); i == len(text) || text[i] != '{' && text[i] != '[' {
 		return nil
 	}
-	if p := parseJSON(raw, ""); p.Kind == JSON || p.TooDeep {
+	if p := parseJSON(raw, ""); p.Kind == JSON || p.OverLimit {
 		return p
 	}
 	return nil

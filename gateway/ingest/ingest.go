@@ -256,7 +256,7 @@ func (r *run) handle(ctx context.Context, rec *hook.Record) {
 	if parsed.Note != "" {
 		rec.Notes = append(rec.Notes, parsed.Note)
 	}
-	if parsed.TooDeep {
+	if parsed.OverLimit {
 		r.refuse(rec, 400, hook.Failure{Kind: "input", Message: parsed.Note})
 		return
 	}

@@ -100,8 +100,8 @@ func errUnavailable() error {
 
 // Handle implements Engine.
 func (e *inProcess) Handle(ctx context.Context, p *Program, in *HandleInput) (*HandleResult, error) {
-	if in.Body != nil && in.Body.TooDeep {
-		return nil, errTooDeep()
+	if in.Body != nil && in.Body.OverLimit {
+		return nil, &Error{Status: 400, Failure: hook.Failure{Kind: "input", Message: in.Body.Note}}
 	}
 	if err := e.enter(ctx); err != nil {
 		return nil, err

@@ -80,6 +80,12 @@ func checkHeader(h *fasthttp.RequestHeader) *problem {
 			if equalFold(name, "content-length") {
 				lengths++
 			}
+		case len("Content-Encoding"):
+			// Signatures are of the bytes as sent, and a small body that unpacks to a large
+			// one is a bomb: no provider needs it, and RFC 9110, section 15.5.16, has an answer.
+			if coding := bytes.Trim(line[colon+1:], " \t"); equalFold(name, "content-encoding") && len(coding) > 0 && !equalFold(coding, "identity") {
+				return refuse(fasthttp.StatusUnsupportedMediaType, "bodies are taken without a Content-Encoding only")
+			}
 		case len("Transfer-Encoding"):
 			if equalFold(name, "transfer-encoding") {
 				codings++

@@ -55,6 +55,9 @@ func (p *problem) write(ctx *fasthttp.RequestCtx, requestID string) (bytes int) 
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
+	if p.status == http.StatusUnsupportedMediaType {
+		h.Set("Accept-Encoding", "identity")
+	}
 	if p.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}

@@ -401,6 +401,8 @@ func TestNotProperHTTP(t *testing.T) {
 		"LF after chunk size":      {post + "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", 400},
 		"LF in chunk extension":    {post + "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n", 400},
 		"bad trailer":              {post + "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n", 400},
+		"content coding":           {post + "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", 415},
+		"content codings":          {post + "Content-Encoding: identity\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nhello", 415},
 		"many fields":              {post + strings.Repeat("a:b\r\n", 300) + "\r\n", 431},
 		"long header":              {post + "X-Y: " + strings.Repeat("a", 70_000) + "\r\n\r\n", 431},
 		"endless header":           {post + "X-Y: " + strings.Repeat("a", 70_000), 431},
@@ -429,6 +431,7 @@ func TestProperThoughUnusual(t *testing.T) {
 	s := start(t, server.Options{})
 	for _, text := range []string{
 		"GET /hook HTTP/1.0\r\n\r\n",
+		"POST /hook HTTP/1.1\r\nHost: h\r\nContent-Encoding: identity\r\nContent-Length: 1\r\n\r\nx",
 		"\r\nGET /hook HTTP/1.1\r\nHost: h\r\n\r\n",
 		"GET /hook HTTP/1.1\r\nHost:h\r\nX:\r\n\r\n",
 		"POST /hook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n2;a=\"b\"\r\nxy\r\n0\r\nX-Trailer: 1\r\n\r\n",
