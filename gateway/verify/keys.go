@@ -360,6 +360,8 @@ func decodeInteger(text string) *big.Int {
 // of a path's segment.
 type urlPattern struct {
 	expression *regexp.Regexp
+	// example is a URL that matches.
+	example string
 }
 
 func (c *certificate) allows(url string) bool {
@@ -399,5 +401,5 @@ func parseURLPattern(text string) (*urlPattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &urlPattern{expression: expression}, nil
+	return &urlPattern{expression: expression, example: strings.ReplaceAll(text, "*", "test")}, nil
 }

@@ -202,6 +202,17 @@ func (m *message) complete(c *call) {
 	}
 }
 
+// complete puts a URL that is allowed where the certificate's URL is missing.
+func (cert *certificate) complete(c *call, each *template.Path, at []int) error {
+	if cert == nil {
+		return nil
+	}
+	if _, err := cert.reference.Read(&c.src); err == nil {
+		return nil
+	}
+	return c.set(cert.reference, each, at, cert.allow[0].example, false)
+}
+
 func (s *signatureCheck) sign(c *call) error {
 	return c.signEach(s.r.each, func(at []int) error {
 		r := s.r
@@ -215,6 +226,9 @@ func (s *signatureCheck) sign(c *call) error {
 			if err := c.set(b.reference, r.each, at, b.encoding.encode(sum[:]), false); err != nil {
 				return err
 			}
+		}
+		if err := r.certificate.complete(c, r.each, at); err != nil {
+			return err
 		}
 		r.message.complete(c)
 		signature, err := s.signature(c)
@@ -244,7 +258,7 @@ func (s *signatureCheck) signature(c *call) ([]byte, error) {
 		}
 		return slices.Clone(sum), nil
 	}
-	key, err := c.signer.forScheme(s.r)
+	key, err := c.signer.forScheme(s.r, s.keys.fixed)
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +339,7 @@ func (j *jwtCheck) sign(c *call) error {
 			}
 			key = keys[0].secret
 		} else {
-			signer, err := c.signer.forScheme(j.r)
+			signer, err := c.signer.forScheme(j.r, j.keys.fixed)
 			if err != nil {
 				return err
 			}
@@ -362,9 +376,10 @@ func (b *boundClaim) value(c *call) (any, error) {
 	return text, nil
 }
 
-// signer has a private key.
+// signer has a private key, or a provider that has several.
 type signer struct {
-	key crypto.Signer
+	key      crypto.Signer
+	provider *Provider
 }
 
 // WithPrivateKey returns a Verifier that can also sign in asymmetric schemes.
@@ -380,10 +395,22 @@ func (v *Verifier) WithPrivateKey(text string) (*Verifier, error) {
 	return &signing, nil
 }
 
-// forScheme returns the private key if it is one for the rule.
-func (s *signer) forScheme(r *rule) (crypto.Signer, error) {
+// forScheme returns the private key if it is one for the rule. A provider signs
+// only what one of the known public keys, if there are any, will verify.
+func (s *signer) forScheme(r *rule, known []key) (crypto.Signer, error) {
 	if s == nil {
 		return nil, fmt.Errorf("%w: %s needs a private key", ErrCannotSign, r.name())
+	}
+	if s.provider != nil {
+		private, err := s.provider.key(r)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCannotSign, err)
+		}
+		own, ok := private.Public().(interface{ Equal(crypto.PublicKey) bool })
+		if ok && len(known) > 0 && !slices.ContainsFunc(known, func(k key) bool { return own.Equal(k.public) }) {
+			return nil, fmt.Errorf("%w: %w", ErrCannotSign, ErrForeignKey)
+		}
+		return private, nil
 	}
 	if err := r.fits(s.key.Public()); err != nil {
 		return nil, fmt.Errorf("%w: the private key %w", ErrCannotSign, err)

@@ -379,6 +379,21 @@ func (n *Node) At(path ...string) *Node {
 	return n
 }
 
+// EmptyMap returns a map without entries that stands where n does.
+func (n *Node) EmptyMap() *Node { return &Node{Kind: Map, Line: n.Line, Column: n.Column, doc: n.doc} }
+
+// With returns a copy of a map that also has a string under key, in the place
+// of what stood there. What is wrong with it is reported where the map begins.
+func (n *Node) With(key, value string) *Node {
+	own := func() *Node { return &Node{Kind: String, Line: n.Line, Column: n.Column, Value: key, Quoted: true, doc: n.doc} }
+	keyNode, text := own(), own()
+	text.Value = value
+	changed := *n
+	changed.entries = slices.DeleteFunc(slices.Clone(n.entries), func(e Entry) bool { return e.Key == key })
+	changed.entries = append(changed.entries, Entry{Key: key, KeyNode: keyNode, Value: text})
+	return &changed
+}
+
 // Document returns the document that the node is of.
 func (n *Node) Document() *Document { return n.doc }
 
