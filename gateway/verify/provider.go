@@ -321,4 +321,3 @@ func (p *Provider) certificate(name string) ([]byte, error) {
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
-

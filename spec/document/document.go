@@ -385,7 +385,9 @@ func (n *Node) EmptyMap() *Node { return &Node{Kind: Map, Line: n.Line, Column: 
 // With returns a copy of a map that also has a string under key, in the place
 // of what stood there. What is wrong with it is reported where the map begins.
 func (n *Node) With(key, value string) *Node {
-	own := func() *Node { return &Node{Kind: String, Line: n.Line, Column: n.Column, Value: key, Quoted: true, doc: n.doc} }
+	own := func() *Node {
+		return &Node{Kind: String, Line: n.Line, Column: n.Column, Value: key, Quoted: true, doc: n.doc}
+	}
 	keyNode, text := own(), own()
 	text.Value = value
 	changed := *n
