@@ -591,6 +591,7 @@ func TestConnectionsAreBoundByMemory(t *testing.T) {
 		t.Errorf("%s, close %v", resp.Status, resp.Close)
 	}
 	slow[0].closed()
+	s.settled(func(got server.Stats) bool { return got.Bytes == 9*4<<10 })
 	s.expect(t, 200, "GET /hook HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
