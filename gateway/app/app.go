@@ -58,6 +58,7 @@ type Gateway struct {
 	console  *console.Console
 	admin    *http.Server
 	fetching *http.Transport // of certificates and key sets
+	reloaded chan struct{}   // tells limitMemory; holds one
 
 	webhooks, adminListener net.Listener
 }
@@ -71,7 +72,7 @@ func (e *ConfigError) Error() string { return e.List.Error() }
 // yet. The error is a *ConfigError when the configuration is at fault. Close
 // must be called when it is nil.
 func New(ctx context.Context, o Options) (_ *Gateway, err error) {
-	g := &Gateway{o: o}
+	g := &Gateway{o: o, reloaded: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			_ = g.Close()
@@ -229,6 +230,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(ctx)
 	defer stopBackground()
 	serving.Go(func() { g.retain(background) })
+	serving.Go(func() { g.limitMemory(background) })
 	g.console.SetServing(true)
 	var cause error
 	select {
@@ -277,6 +279,10 @@ func (g *Gateway) Reload(ctx context.Context) {
 		g.o.Logger.Warn("this setting changes with a restart only", "setting", name)
 	}
 	g.deliver.Reload()
+	select {
+	case g.reloaded <- struct{}{}:
+	default:
+	}
 	g.o.Logger.Info("reloaded", "generation", next.Number, "connectors", len(next.Connectors), "webhooks", len(next.Endpoints))
 	live.LogProblems(g.o.Logger, next)
 	list.Add(next.Problems()...)

@@ -105,6 +105,10 @@ type conn struct {
 	// buffer as long as it is open, and more during a request.
 	held, base int64
 
+	// received counts the bytes of the connection; framing is the count at which a
+	// chunked body has more of chunk sizes and extensions than is sensible, 0 outside of one.
+	received, framing int64
+
 	// readErr is the last error of Read. fasthttp wraps some so that what they were cannot be found.
 	readErr error
 
@@ -167,7 +171,11 @@ func (c *conn) turnAway(detail string) {
 // fasthttp gets a buffer for the connection; so it is here that a connection is
 // turned away for which there is no memory.
 func (c *conn) Read(b []byte) (int, error) {
+	if c.framing > 0 && c.received > c.framing {
+		return 0, errFraming
+	}
 	n, err := c.Conn.Read(b)
+	c.received += int64(n)
 	if err != nil {
 		c.readErr = err
 	}
@@ -185,6 +193,14 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// errFraming ends a chunked body that is mostly chunk extensions or the like.
+// fasthttp bounds neither how many nor how long they are.
+var errFraming = errors.New("the chunks of the body are mostly framing")
+
+// allowFraming allows a chunked body, whose buffer has size bytes, from begin on a
+// further 64 KiB, and 16 bytes of framing for each byte.
+func (c *conn) allowFraming(begin, size int64) { c.framing = begin + 64<<10 + 17*size }
 
 // SetReadDeadline sets a deadline, which has passed already for a connection
 // that is to wait no longer for its first request.

@@ -244,7 +244,12 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, c *conn) ([]byte, *problem) 
 		return nil, overloaded
 	}
 	body := make([]byte, 0, size)
+	begin := c.received
+	defer func() { c.framing = 0 }()
 	for {
+		if length < 0 {
+			c.allowFraming(begin, int64(cap(body)))
+		}
 		if len(body) == cap(body) {
 			if int64(len(body)) == limit {
 				if length >= 0 {
@@ -290,6 +295,8 @@ func (c *conn) unreadable(err error) *problem {
 		return refuse(fasthttp.StatusRequestTimeout, "the request did not come whole in time")
 	case c.readErr != nil, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return refuse(fasthttp.StatusBadRequest, "the request ended early")
+	case errors.Is(err, errFraming):
+		return refuse(fasthttp.StatusBadRequest, errFraming.Error())
 	case errors.Is(err, bufio.ErrBufferFull):
 		return refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, "the trailer is too large")
 	}

@@ -400,6 +400,8 @@ func TestNotProperHTTP(t *testing.T) {
 		"chunk without end":        {post + "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n", 400},
 		"LF after chunk size":      {post + "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", 400},
 		"LF in chunk extension":    {post + "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n", 400},
+		"chunks of framing":        {post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1;"+strings.Repeat("e", 1000)+"\r\nx\r\n", 1000) + "0\r\n\r\n", 400},
+		"endless extension":        {post + "Transfer-Encoding: chunked\r\n\r\n1;" + strings.Repeat("e", 1_000_000), 400},
 		"bad trailer":              {post + "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n", 400},
 		"content coding":           {post + "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", 415},
 		"content codings":          {post + "Content-Encoding: identity\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nhello", 415},
@@ -435,6 +437,8 @@ func TestProperThoughUnusual(t *testing.T) {
 		"\r\nGET /hook HTTP/1.1\r\nHost: h\r\n\r\n",
 		"GET /hook HTTP/1.1\r\nHost:h\r\nX:\r\n\r\n",
 		"POST /hook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n2;a=\"b\"\r\nxy\r\n0\r\nX-Trailer: 1\r\n\r\n",
+		"POST /hook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", 200_000) + "0\r\n\r\n",
+		"POST /hook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("80000\r\n"+strings.Repeat("x", 0x80000)+"\r\n", 8) + "0\r\n\r\n",
 		"GET /hook HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nxy",
 		"GET /hook HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", 60_000) + "\r\n\r\n",
 	} {

@@ -542,7 +542,8 @@ func testTimeout(t *testing.T, newEngine func(script.Options) script.Engine) {
 	for _, c := range []struct{ code, place string }{
 		{"for (;;);", "acme.yml:"},
 		{"while (true) { Math.sqrt(2) }", "acme.yml:2"},
-		{"async function f() { for (;;) await null }; return f()", "acme.yml:2"},
+		// Between two turns of the job queue no line of the handler is running.
+		{"async function f() { for (;;) await null }; return f()", "acme.yml:2 or handle"},
 		{"try { for (;;); } finally { for (;;); }", "acme.yml:"},
 		{"try { for (;;); } catch (e) { return {} }", "acme.yml:"},
 		{"return {get events() { for (;;); }}", "acme.yml:2"},
@@ -564,7 +565,8 @@ func testTimeout(t *testing.T, newEngine func(script.Options) script.Engine) {
 		if f.Failure.Kind != "timeout" || !strings.HasPrefix(f.Failure.Message, "handle took longer than 50ms") {
 			t.Errorf("%s: %s %v", c.code, f.Failure.Kind, f)
 		}
-		if !strings.HasPrefix(f.Error(), c.place) {
+		place, otherwise, _ := strings.Cut(c.place, " or ")
+		if !strings.HasPrefix(f.Error(), place) && (otherwise == "" || !strings.HasPrefix(f.Error(), otherwise)) {
 			t.Errorf("%s: stopped at %v", c.code, f)
 		}
 		if took := time.Since(start); took > 10*time.Second {

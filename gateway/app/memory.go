@@ -1,0 +1,35 @@
+package app
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// smallestHeap is what the heap may always have besides requests under way.
+const smallestHeap = 64 << 20
+
+// limitMemory tells the runtime how much memory the process is to have, at the
+// start and after every reload, until ctx ends. Without a limit the heap grows to twice what
+// is live, and after a burst of large bodies it stays so. The limit leaves room for all requests that
+// may be under way, and half as much again as the configuration takes. GOMEMLIMIT
+// in the environment overrides it.
+func (g *Gateway) limitMemory(ctx context.Context) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	for {
+		runtime.GC() // what is live is known after a collection only
+		metrics.Read(live)
+		heap := max(smallestHeap, int64(live[0].Value.Uint64())*3/2)
+		debug.SetMemoryLimit(heap + int64(g.o.Config.Server.InFlightBytes)*5/4)
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.reloaded:
+		}
+	}
+}
