@@ -22,8 +22,8 @@ import (
 // destinationKeys are the keys of each type of destination, besides type and retry.
 var destinationKeys = map[string][]string{
 	"http":   {"url", "headers", "secret", "secrets", "cloudEvents", "concurrency", "rate", "allow"},
-	"nats":   {"url", "subject", "headers", "concurrency", "rate", "allow"},
-	"kafka":  {"brokers", "topic", "headers", "concurrency", "rate", "allow"},
+	"nats":   {"url", "subject", "headers", "cloudEvents", "concurrency", "rate", "allow"},
+	"kafka":  {"brokers", "topic", "headers", "cloudEvents", "concurrency", "rate", "allow"},
 	"file":   {"path"},
 	"stdout": {},
 }
@@ -86,8 +86,6 @@ func DecodeDestination(n *document.Node, base string) (hook.Destination, diagnos
 	case "http":
 		d.address("http", "https")
 		d.secrets()
-		d.oneOf("cloudEvents", d.fields.CloudEvents, "", "binary", "structured")
-		d.Destination.CloudEvents = d.fields.CloudEvents
 	case "nats":
 		d.address("nats", "tls", "ws", "wss")
 		d.Destination.Subject = d.template("subject", d.fields.Subject)
@@ -101,6 +99,8 @@ func DecodeDestination(n *document.Node, base string) (hook.Destination, diagnos
 		d.path(base)
 	}
 	if keys := destinationKeys[d.Destination.Type]; slices.Contains(keys, "concurrency") {
+		d.oneOf("cloudEvents", d.fields.CloudEvents, "", "binary", "structured")
+		d.Destination.CloudEvents = d.fields.CloudEvents
 		d.headers()
 		d.pace()
 	}
@@ -332,10 +332,13 @@ func (d *destination) path(base string) {
 // Header fields that a delivery cannot have: those that belong to the
 // connection (RFC 9110 section 7.6.1) or are set by the gateway.
 var reservedHeaders = []string{
-	"connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect",
+	"connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "http2-settings",
 	"proxy-authenticate", "proxy-authorization", "host", "content-length", "content-encoding", "content-type",
-	"webhook-id", "webhook-timestamp", "webhook-signature", "traceparent", "tracestate",
+	"traceparent", "tracestate",
 }
+
+// Beginnings of the names of header fields that are the gateway's.
+var reservedPrefixes = []string{"webhook-", "x-switchhook-", "ce-", "ce_", "nats-"}
 
 var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
@@ -353,7 +356,7 @@ func (d *destination) headers() {
 		case !token.MatchString(e.Key):
 			d.complain(e.KeyNode, "bad-header", "this cannot be the name of a header field", "")
 			continue
-		case reserved || strings.HasPrefix(name, "x-switchhook-") || d.fields.CloudEvents != "" && strings.HasPrefix(name, "ce-"):
+		case reserved || slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }):
 			d.complain(e.KeyNode, "reserved-header", fmt.Sprintf("the header field %s is set by the gateway or belongs to the connection", e.Key), "")
 			continue
 		case seen[name] != "":

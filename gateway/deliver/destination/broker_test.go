@@ -2,6 +2,7 @@ package destination_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -122,6 +123,83 @@ func TestNATS(t *testing.T) {
 	}
 	if got := m.Headers().Get("traceparent"); !strings.HasPrefix(got, "00-4bf92f3577b34da6a3ce929d0e0e4736-") {
 		t.Errorf("traceparent is %q", got)
+	}
+}
+
+// headersOf are the headers of a message, by name.
+func headersOf(r *kgo.Record) map[string]string {
+	headers := map[string]string{}
+	for _, h := range r.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	return headers
+}
+
+// A CloudEvent is sent in either mode, as the bindings of NATS and Kafka say.
+func TestBrokerCloudEvents(t *testing.T) {
+	srv := natsServer(t, nil)
+	read := stream(t, srv.ClientURL(), "hooks.>", nil)
+	c := kafka(t, "binary", "structured")
+	all := senders(t, destination.Options{})
+	for _, mode := range []string{"binary", "structured"} {
+		d := delivery(`{"n": 9007199254740993}`)
+		d.Event.ID = "evt_" + mode
+		d.Event.Selector = "order.created/é"
+		for _, dest := range []hook.Destination{
+			{Type: "nats", URL: srv.ClientURL(), Subject: "hooks." + mode, Allow: loopback, CloudEvents: mode},
+			{Type: "kafka", Brokers: c.ListenAddrs(), Topic: mode, Allow: loopback, CloudEvents: mode},
+		} {
+			if got := send(all[dest.Type], subscription(dest), d); got.Class != "ok" {
+				t.Fatalf("%s, %s: %+v", dest.Type, mode, got)
+			}
+		}
+	}
+	byMode := map[string]jetstream.Msg{}
+	for _, m := range read() {
+		byMode[strings.TrimPrefix(m.Subject(), "hooks.")] = m
+	}
+	attributes := map[string]string{"specversion": "1.0", "id": "evt_binary", "source": "/demo/shop/events", "type": "order.created",
+		"subject": "order.created/é", "time": "2026-01-02T03:04:05.6Z"}
+	binary := headersOf(consume(t, c, "binary", 1)[0])
+	for name, want := range attributes {
+		if got := binary["ce_"+name]; got != want {
+			t.Errorf("kafka: ce_%s is %q, want %q", name, got, want)
+		}
+		if got := byMode["binary"].Headers().Get("ce-" + name); got != strings.ReplaceAll(want, "é", "%C3%A9") {
+			t.Errorf("nats: ce-%s is %q, want %q", name, got, want)
+		}
+	}
+	if got := byMode["binary"]; string(got.Data()) != `{"n": 9007199254740993}` || got.Headers().Get("content-type") != "application/json" {
+		t.Errorf("nats: %s %v", got.Data(), got.Headers())
+	}
+	structured := consume(t, c, "structured", 1)[0]
+	for of, m := range map[string]struct {
+		contentType string
+		body        []byte
+	}{
+		"kafka": {headersOf(structured)["content-type"], structured.Value},
+		"nats":  {byMode["structured"].Headers().Get("content-type"), byMode["structured"].Data()},
+	} {
+		var event struct {
+			Specversion, ID, Source, Type, Subject, Datacontenttype string
+			Data                                                    json.RawMessage
+		}
+		if err := json.Unmarshal(m.body, &event); err != nil {
+			t.Fatalf("%s: %v", of, err)
+		}
+		if m.contentType != "application/cloudevents+json; charset=utf-8" || event.Specversion != "1.0" || event.ID != "evt_structured" ||
+			event.Source != "/demo/shop/events" || event.Subject != "order.created/é" || event.Datacontenttype != "application/json" ||
+			string(event.Data) != `{"n": 9007199254740993}` {
+			t.Errorf("%s: %s %s", of, m.contentType, m.body)
+		}
+	}
+	for name := range headersOf(structured) {
+		if strings.HasPrefix(name, "ce_") {
+			t.Errorf("structured mode has the header %s", name)
+		}
+	}
+	if got := send(all["nats"], subscription(hook.Destination{Type: "nats", URL: srv.ClientURL(), Subject: "hooks.x", Allow: loopback, CloudEvents: "odd"}), delivery("{}")); got.Class != "gateway" {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -263,10 +341,7 @@ func TestKafka(t *testing.T) {
 	}
 	partition := records[0].Partition
 	for _, r := range records {
-		headers := map[string]string{}
-		for _, h := range r.Headers {
-			headers[h.Key] = string(h.Value)
-		}
+		headers := headersOf(r)
 		if string(r.Key) != "order.created/42" || r.Partition != partition || headers["x-switchhook-subscription"] != "demo/orders" ||
 			headers["X-Static"] != "yes" || headers["webhook-id"] != "evt_"+strings.TrimSuffix(strings.TrimPrefix(string(r.Value), `{"n":`), "}") {
 			t.Errorf("%s %s %v", r.Key, r.Value, headers)

@@ -33,18 +33,43 @@ func eventType(d *hook.Delivery) string {
 	return "event"
 }
 
+// cloudEventAttributes calls set for each attribute but datacontenttype, which
+// all bindings have in content-type.
+func cloudEventAttributes(d *hook.Delivery, set func(name, value string)) {
+	set("specversion", "1.0")
+	set("id", d.Event.ID)
+	set("source", cloudEventSource(d))
+	set("type", eventType(d))
+	if d.Event.Selector != "" {
+		set("subject", d.Event.Selector)
+	}
+	set("time", d.ReceivedAt.UTC().Format(time.RFC3339Nano))
+}
+
+// The content type of an event in structured mode.
+const cloudEventType = "application/cloudevents+json; charset=utf-8"
+
 // cloudEventHeaders adds the attributes in binary mode
 // (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md).
 func cloudEventHeaders(h http.Header, d *hook.Delivery) {
-	h["Ce-Specversion"] = []string{"1.0"}
-	h["Ce-Id"] = []string{cloudEventValue(d.Event.ID)}
-	h["Ce-Source"] = []string{cloudEventValue(cloudEventSource(d))}
-	h["Ce-Type"] = []string{cloudEventValue(eventType(d))}
-	h["Ce-Time"] = []string{d.ReceivedAt.UTC().Format(time.RFC3339Nano)}
-	if d.Event.Selector != "" {
-		h["Ce-Subject"] = []string{cloudEventValue(d.Event.Selector)}
-	}
+	cloudEventAttributes(d, func(name, value string) { h[canonical("ce-"+name)] = []string{cloudEventValue(value)} })
 }
+
+// cloudEventBinding is how a kind of message carries the attributes in binary mode.
+type cloudEventBinding struct {
+	prefix string
+	encode func(string) string
+}
+
+var (
+	// Version 1.0.2 of the binding knows structured mode only, because NATS had no headers then; the
+	// draft of the next one has them as HTTP does
+	// (https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md).
+	natsBinding = cloudEventBinding{"ce-", cloudEventValue}
+	// Header values are UTF-8 as they are
+	// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md).
+	kafkaBinding = cloudEventBinding{"ce_", func(s string) string { return strings.ToValidUTF8(s, string(utf8.RuneError)) }}
+)
 
 // cloudEventValue percent-encodes as section 3.1.3.2 of the HTTP binding says:
 // space, double quote, percent and everything outside of printable ASCII.
@@ -65,15 +90,8 @@ func cloudEventValue(s string) string {
 func cloudEvent(d *hook.Delivery) []byte {
 	var b bytes.Buffer
 	b.Grow(len(d.Event.Payload) + 512)
-	b.WriteString(`{"specversion":"1.0"`)
-	member(&b, "id", d.Event.ID)
-	member(&b, "source", cloudEventSource(d))
-	member(&b, "type", eventType(d))
-	if d.Event.Selector != "" {
-		member(&b, "subject", d.Event.Selector)
-	}
-	member(&b, "time", d.ReceivedAt.UTC().Format(time.RFC3339Nano))
-	member(&b, "datacontenttype", "application/json")
+	b.WriteString(`{"datacontenttype":"application/json"`)
+	cloudEventAttributes(d, func(name, value string) { member(&b, name, value) })
 	b.WriteString(`,"data":`)
 	b.Write(d.Event.Payload)
 	b.WriteByte('}')

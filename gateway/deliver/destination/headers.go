@@ -66,7 +66,7 @@ func reserved(name string) string {
 	case "content-length", "content-type", "content-encoding", "host", "traceparent", "tracestate":
 		return "the gateway sets it"
 	}
-	for _, prefix := range [...]string{"webhook-", "x-switchhook-", "ce-", "nats-"} {
+	for _, prefix := range [...]string{"webhook-", "x-switchhook-", "ce-", "ce_", "nats-"} {
 		if strings.HasPrefix(name, prefix) {
 			return "names that begin with " + prefix + " are the gateway's"
 		}
@@ -128,20 +128,33 @@ func lowerHex(s string) bool {
 	return true
 }
 
-// messageHeaders calls set for each header of a message to a broker.
-func messageHeaders(sub *hook.Subscription, d *hook.Delivery, set func(name, value string)) {
+// message calls set for each header of a message to a broker, and returns its body.
+func message(sub *hook.Subscription, d *hook.Delivery, binding cloudEventBinding, set func(name, value string)) (body []byte, err error) {
+	body = d.Event.Payload
+	contentType := "application/json"
+	switch mode := sub.Destination.CloudEvents; mode {
+	case "":
+	case "binary":
+		cloudEventAttributes(d, func(name, value string) { set(binding.prefix+name, binding.encode(value)) })
+	case "structured":
+		contentType = cloudEventType
+		body = cloudEvent(d)
+	default:
+		return nil, fmt.Errorf("cloudEvents is %q, not binary or structured", mode)
+	}
 	for _, h := range sub.Destination.Headers {
 		if headerProblem(h.Name, h.Value) == "" {
 			set(h.Name, h.Value)
 		}
 	}
-	set("content-type", "application/json")
+	set("content-type", contentType)
 	set("webhook-id", encodeValue(d.Event.ID))
 	set("x-switchhook-selector", encodeValue(d.Event.Selector))
 	set("x-switchhook-subscription", encodeValue(d.Subscription))
 	if trace := continueTrace(d.TraceParent); trace != "" {
 		set("traceparent", trace)
 	}
+	return body, nil
 }
 
 func canonical(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }

@@ -143,7 +143,7 @@ func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hoo
 	case "binary":
 		cloudEventHeaders(header, d)
 	case "structured":
-		contentType = "application/cloudevents+json; charset=utf-8"
+		contentType = cloudEventType
 		body = cloudEvent(d)
 	default:
 		return nil, fmt.Errorf("cloudEvents is %q, not binary or structured", dest.CloudEvents)

@@ -45,10 +45,13 @@ func (s *kafkaSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.
 	if len(dest.Brokers) == 0 {
 		return gatewayFailure(sub, "the destination has no brokers")
 	}
-	record := &kgo.Record{Topic: topic, Key: []byte(d.Event.Selector), Value: d.Event.Payload, Timestamp: s.o.Now()}
-	messageHeaders(sub, d, func(name, value string) {
+	record := &kgo.Record{Topic: topic, Key: []byte(d.Event.Selector), Timestamp: s.o.Now()}
+	record.Value, err = message(sub, d, kafkaBinding, func(name, value string) {
 		record.Headers = append(record.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	})
+	if err != nil {
+		return gatewayFailure(sub, "the destination's "+err.Error())
+	}
 
 	key := strings.Join(dest.Brokers, ",") + " " + allowKey(dest.Allow)
 	client, release, err := s.pool.get(ctx, key, func() (*kafkaClient, error) {

@@ -50,8 +50,10 @@ func (s *natsSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.D
 		return gatewayFailure(sub, "the destination's subject: "+err.Error())
 	}
 	msg := nats.NewMsg(subject)
-	msg.Data = d.Event.Payload
-	messageHeaders(sub, d, func(name, value string) { msg.Header[name] = append(msg.Header[name], value) })
+	msg.Data, err = message(sub, d, natsBinding, func(name, value string) { msg.Header[name] = append(msg.Header[name], value) })
+	if err != nil {
+		return gatewayFailure(sub, "the destination's "+err.Error())
+	}
 
 	key := dest.URL + " " + allowKey(dest.Allow)
 	conn, release, err := s.pool.get(ctx, key, func() (*natsConn, error) {
