@@ -16,6 +16,8 @@ import (
 
 	"switchhook/gateway/config"
 	"switchhook/gateway/handshake"
+	"switchhook/gateway/hook"
+	"switchhook/gateway/match"
 	"switchhook/gateway/script"
 	"switchhook/gateway/verify"
 	"switchhook/spec"
@@ -59,10 +61,16 @@ func (b *Builder) Build(ctx context.Context, cfg *config.Config, previous *Gener
 		for _, key := range sortedKeys(w.Integrations) {
 			list.Add(b.bindIntegration(g, w.Integrations[key])...)
 		}
-		for _, key := range sortedKeys(w.Subscriptions) {
-			list.Add(b.addSubscription(ctx, g, w.Subscriptions[key])...)
-		}
 	}
+	// All in one update: one by one, each would copy a part of the index.
+	g.index.Update(func(e *match.Edit[*hook.Subscription]) {
+		for _, name := range sortedKeys(cfg.Workspaces) {
+			w := cfg.Workspaces[name]
+			for _, key := range sortedKeys(w.Subscriptions) {
+				list.Add(b.addSubscription(ctx, g, e, w.Subscriptions[key])...)
+			}
+		}
+	})
 	if err := ctx.Err(); err != nil {
 		list.Add(diagnostic.Diagnostic{Code: "interrupted", File: cfg.Path, Message: "loading was interrupted: " + err.Error()})
 	}
@@ -311,7 +319,7 @@ func (b *Builder) Endpoints(c *Connector, workspace, integration string, paramet
 }
 
 // addSubscription resolves a subscription of config.yaml and indexes it.
-func (b *Builder) addSubscription(ctx context.Context, g *Generation, s *config.Subscription) diagnostic.List {
+func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.Edit[*hook.Subscription], s *config.Subscription) diagnostic.List {
 	sub := s.Subscription
 	r, err := g.Resolve(ctx, b.Engine, &sub)
 	var mistakes FieldErrors
@@ -331,7 +339,7 @@ func (b *Builder) addSubscription(ctx context.Context, g *Generation, s *config.
 	if r.Inactive != "" {
 		return diagnostic.List{s.Node.Warnf("inactive-subscription", "subscription %q receives nothing: %s", s.Name, r.Inactive)}
 	}
-	g.index.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
+	e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
 	return nil
 }
 

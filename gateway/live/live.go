@@ -44,28 +44,23 @@ func (l *Live) Reload(ctx context.Context, cfg *config.Config) (*Generation, dia
 	}
 	l.current.Store(g)
 	if previous != nil {
-		l.resolveAgain(ctx, g)
+		l.resolveAgain(ctx, previous, g)
 	}
 	return g, list
 }
 
-// resolveAgain resolves the subscriptions made at run time against new connectors.
-func (l *Live) resolveAgain(ctx context.Context, g *Generation) {
-	l.runtime.Range(func(id, value any) bool {
-		old := value.(*Resolved)
-		if !needsResolving(old, g) {
-			return true
-		}
-		l.set(g, l.resolve(ctx, g, old.Subscription))
-		return ctx.Err() == nil
+// resolveAgain resolves the subscriptions made at run time whose connectors changed.
+func (l *Live) resolveAgain(ctx context.Context, previous, g *Generation) {
+	l.index.Update(func(e *match.Edit[*hook.Subscription]) {
+		l.runtime.Range(func(_, value any) bool {
+			old := value.(*Resolved)
+			sub := old.Subscription
+			if previous.connectorOf(sub.Workspace, sub.Integration) != g.connectorOf(sub.Workspace, sub.Integration) {
+				l.set(e, l.resolve(ctx, g, sub))
+			}
+			return ctx.Err() == nil
+		})
 	})
-}
-
-// needsResolving tells whether what a connector says can have changed what the
-// subscription wants.
-func needsResolving(r *Resolved, g *Generation) bool {
-	return r.Subscription.Event != "" || r.Inactive != "" ||
-		g.Endpoint(r.Subscription.Workspace, r.Subscription.Integration, r.Subscription.Webhook) == nil
 }
 
 // resolve is Generation.Resolve for a subscription that is stored already: a
@@ -83,17 +78,14 @@ func (l *Live) resolve(ctx context.Context, g *Generation, sub *hook.Subscriptio
 	return r
 }
 
-func (l *Live) set(g *Generation, r *Resolved) {
-	id := r.Subscription.ID()
-	old, had := l.runtime.Swap(id, r)
-	l.index.Update(func(e *match.Edit[*hook.Subscription]) {
-		if had {
-			remove(e, old.(*Resolved))
-		}
-		if r.Inactive == "" {
-			e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
-		}
-	})
+// set makes a subscription made at run time effective, in place of one of the same id.
+func (l *Live) set(e *match.Edit[*hook.Subscription], r *Resolved) {
+	if old, had := l.runtime.Swap(r.Subscription.ID(), r); had {
+		remove(e, old.(*Resolved))
+	}
+	if r.Inactive == "" {
+		e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
+	}
 }
 
 func remove(e *match.Edit[*hook.Subscription], r *Resolved) {
@@ -111,11 +103,7 @@ func (l *Live) AddStored(ctx context.Context, each func(yield func(*hook.Subscri
 	var err error
 	l.index.Update(func(e *match.Edit[*hook.Subscription]) {
 		err = each(func(sub *hook.Subscription) bool {
-			r := l.resolve(ctx, g, sub)
-			l.runtime.Store(sub.ID(), r)
-			if r.Inactive == "" {
-				e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
-			}
+			l.set(e, l.resolve(ctx, g, sub))
 			return ctx.Err() == nil
 		})
 	})
@@ -139,7 +127,7 @@ func (l *Live) Put(ctx context.Context, sub *hook.Subscription, save func(*hook.
 	if err := save(r.Subscription); err != nil {
 		return nil, err
 	}
-	l.set(g, r)
+	l.index.Update(func(e *match.Edit[*hook.Subscription]) { l.set(e, r) })
 	return r, nil
 }
 
@@ -165,10 +153,15 @@ func (l *Live) Delete(id string, forget func() error) (bool, error) {
 func (l *Live) Match(dst []*hook.Subscription, g *Generation, scope match.Scope, selector string, payload []byte) []*hook.Subscription {
 	from := len(dst)
 	dst = g.index.Match(dst, scope, selector, payload)
+	own := len(dst)
 	dst = l.index.Match(dst, scope, selector, payload)
 	kept := dst[:from]
-	for _, sub := range dst[from:] {
-		if _, off := l.disabled.Load(sub.ID()); !off {
+	for i, sub := range dst[from:] {
+		id := sub.ID()
+		if from+i >= own && g.subscriptions[id] != nil {
+			continue // one of config.yaml hides it
+		}
+		if _, off := l.disabled.Load(id); !off {
 			kept = append(kept, sub)
 		}
 	}

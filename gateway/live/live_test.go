@@ -43,12 +43,12 @@ workspaces:
 
 // folder is a configuration on disk and what is built of it.
 type folder struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	live *live.Live
 }
 
-func newFolder(t *testing.T, configuration string, connectors map[string]string) *folder {
+func newFolder(t testing.TB, configuration string, connectors map[string]string) *folder {
 	f := &folder{t: t, dir: t.TempDir()}
 	f.write("config.yaml", configuration)
 	for name, text := range connectors {

@@ -1,0 +1,131 @@
+package live_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"switchhook/gateway/hook"
+	"switchhook/gateway/match"
+)
+
+// many yields n subscriptions as a store does, each of a selector of its own;
+// every tenth is a pattern.
+func many(n int) func(yield func(*hook.Subscription) bool) error {
+	return func(yield func(*hook.Subscription) bool) error {
+		for i := range n {
+			sub := &hook.Subscription{Workspace: "main", Name: fmt.Sprint("sub", i), Integration: "shop", Webhook: "orders", Selector: fmt.Sprint("created/", i),
+				Destination: hook.Destination{Type: "http", URL: "https://example.com/hooks"}}
+			if i%10 == 0 {
+				sub.Selector += "/*"
+			}
+			if !yield(sub) {
+				break
+			}
+		}
+		return nil
+	}
+}
+
+const none = `
+workspaces:
+  main:
+    integrations:
+      shop: {connector: shop, parameters: {secret: s3cret}}
+`
+
+func withMany(t testing.TB, n int) *folder {
+	f := newFolder(t, none, map[string]string{"shop.yml": shop})
+	f.mustReload()
+	if err := f.live.AddStored(t.Context(), many(n)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var shopOrders = match.Scope{Workspace: "main", Integration: "shop", Webhook: "orders"}
+
+// Subscriptions that an event does not reach cost it nothing: with a hundred
+// thousand it takes about as long to match as with ten.
+func TestMatchingDoesNotGrow(t *testing.T) {
+	few, lots := withMany(t, 10), withMany(t, 100_000)
+	payload := []byte(`{"total": 5}`)
+	if got := lots.live.Match(nil, lots.live.Current(), shopOrders, "created/4711", payload); len(got) != 1 || got[0].Name != "sub4711" {
+		t.Fatalf("matched %d", len(got))
+	}
+	took := func(f *folder) time.Duration {
+		g, began := f.live.Current(), time.Now()
+		for range 1000 {
+			if len(f.live.Match(nil, g, shopOrders, "refunded/1/x", payload)) != 0 {
+				t.Fatal("it reaches somebody")
+			}
+		}
+		return time.Since(began)
+	}
+	// The quickest of many rounds, taking turns: other work on the machine slows some.
+	a, b := time.Hour, time.Hour
+	for range 50 {
+		a, b = min(a, took(few)), min(b, took(lots))
+	}
+	t.Logf("an event that reaches nobody: %v with 10, %v with 100000", a/1000, b/1000)
+	if b > 3*a {
+		t.Errorf("1000 events took %v with 10 subscriptions, %v with 100000", a, b)
+	}
+}
+
+// A reload with unchanged connectors does not resolve a million subscriptions again.
+func TestReloadLeavesSubscriptionsOfUnchangedConnectors(t *testing.T) {
+	f := withMany(t, 1000)
+	before := f.live.Subscription("main/sub7")
+	f.mustReload()
+	if f.live.Subscription("main/sub7") != before {
+		t.Error("it was resolved again, although nothing changed")
+	}
+	f.write("connectors/shop.yml", shop+"# changed\n")
+	f.mustReload()
+	if f.live.Subscription("main/sub7") == before {
+		t.Error("it was not resolved again, although the connector changed")
+	}
+	if got := f.live.Match(nil, f.live.Current(), shopOrders, "created/7", []byte("{}")); len(got) != 1 {
+		t.Errorf("the event reaches %d subscriptions, want 1", len(got))
+	}
+	// Config.yaml takes the name of one: that one is hidden, and the event comes once.
+	f.write("config.yaml", none+`    subscriptions:
+      sub7: {integration: shop, selector: "created/7", destination: {type: stdout}}
+`)
+	f.mustReload()
+	if got := f.live.Match(nil, f.live.Current(), shopOrders, "created/7", []byte("{}")); len(got) != 1 || got[0].Destination.Type != "stdout" {
+		t.Errorf("the event reaches %d subscriptions, want that of config.yaml alone", len(got))
+	}
+}
+
+// BenchmarkMillion loads a million subscriptions made at run time, and matches
+// events that reach none and one of them, beside the same with ten.
+func BenchmarkMillion(b *testing.B) {
+	few := withMany(b, 10)
+	began := time.Now()
+	lots := withMany(b, 1_000_000)
+	load := time.Since(began).Seconds()
+	for _, c := range []struct {
+		name     string
+		f        *folder
+		selector string
+		want     int
+	}{
+		{"10/none", few, "refunded/1/x", 0},
+		{"1000000/none", lots, "refunded/1/x", 0},
+		{"10/one", few, "created/7", 1},
+		{"1000000/one", lots, "created/777777", 1},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			g := c.f.live.Current()
+			var found []*hook.Subscription
+			for range b.N {
+				if found = c.f.live.Match(found[:0], g, shopOrders, c.selector, []byte("{}")); len(found) != c.want {
+					b.Fatalf("it reaches %d", len(found))
+				}
+			}
+			b.ReportMetric(load, "s/load")
+		})
+	}
+}
