@@ -64,13 +64,14 @@ func New(o Options) *Console {
 	c.mux.HandleFunc("GET /healthz", c.health)
 	c.mux.HandleFunc("GET /readyz", c.ready)
 	for pattern, handle := range map[string]func(*http.Request) (int, any, error){
-		"GET /requests":                                 c.listRequests,
-		"GET /requests/{id}":                            c.getRequest,
-		"POST /requests/{id}/replay":                    c.replayRequest,
-		"GET /deliveries":                               c.listDeliveries,
-		"GET /deliveries/{id}":                          c.getDelivery,
-		"POST /deliveries/{id}/replay":                  c.replayDelivery,
-		"POST /replay":                                  c.replayMany,
+		"GET /requests":                c.listRequests,
+		"GET /requests/{id}":           c.getRequest,
+		"POST /requests/{id}/replay":   c.replayRequest,
+		"GET /deliveries":              c.listDeliveries,
+		"GET /deliveries/{id}":         c.getDelivery,
+		"POST /deliveries/{id}/replay": c.replayDelivery,
+		"POST /replay":                 c.replayMany,
+		"POST /webhooks/{workspace}/{integration}/{webhook}/pair": c.pair,
 		"GET /status":                                   c.status,
 		"GET /subscriptions":                            c.listSubscriptions,
 		"POST /subscriptions":                           c.createSubscription,

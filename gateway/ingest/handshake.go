@@ -88,15 +88,15 @@ func (r *run) remember(ctx context.Context, state, remember map[string]string, a
 	if changed == nil {
 		changed = map[string]string{}
 	}
-	id := r.e.IntegrationID()
+	id, pairing := r.e.IntegrationID(), r.p.o.Subscriptions.PairingOpen(r.e)
 	for _, key := range slices.Sorted(maps.Keys(remember)) {
 		value := remember[key]
 		if old, ok := state[key]; ok && old == value {
 			continue
 		}
-		err := r.p.o.Store.Remember(ctx, id, key, value, r.p.o.pairing(id))
+		err := r.p.o.Store.Remember(ctx, id, key, value, pairing)
 		if errors.Is(err, store.ErrConflict) {
-			answered.Response = problem(403, statusText(403), "this webhook is paired already; open pairing for it to pair it anew", r.req.ID)
+			answered.Response = problem(403, statusText(403), "this webhook is paired already; open pairing for it to pair it anew: switchhook pair "+id+"/"+r.e.Key, r.req.ID)
 			answered.Reason = "a handshake tried to replace the remembered value " + key + " while pairing is closed"
 			return nil
 		}
@@ -108,12 +108,12 @@ func (r *run) remember(ctx context.Context, state, remember map[string]string, a
 	}
 	if len(answered.Remembered) > 0 {
 		r.p.o.Subscriptions.SetState(id, changed)
+		if pairing {
+			// Done: who comes next is not the one that the person waits for.
+			r.p.o.Subscriptions.ClosePairing(r.e)
+		}
 	}
 	return nil
-}
-
-func (o *Options) pairing(integration string) bool {
-	return o.PairingOpen != nil && o.PairingOpen(integration)
 }
 
 func statusText(status int) string {

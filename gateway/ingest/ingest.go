@@ -34,6 +34,10 @@ type Subscriptions interface {
 	Match(dst []*hook.Subscription, g *live.Generation, scope match.Scope, selector string, payload []byte) []*hook.Subscription
 	State(integration string) (map[string]string, bool)
 	SetState(integration string, state map[string]string)
+	// PairingOpen says whether a person has opened pairing for a webhook, so that
+	// remembered values may be replaced; ClosePairing ends that.
+	PairingOpen(e *live.Endpoint) bool
+	ClosePairing(e *live.Endpoint)
 }
 
 // Options say what a Pipeline works with. All fields but Offer, Observer and Logger
@@ -50,9 +54,6 @@ type Options struct {
 	NewID    func() string
 	Observer Observer
 	Logger   *slog.Logger
-	// PairingOpen says whether a person has opened pairing for an integration
-	// ("workspace/name"), so that remembered values may be replaced. Nil: never.
-	PairingOpen func(integration string) bool
 }
 
 // Observer is told what became of requests; for metrics, logs and live views.

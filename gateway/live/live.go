@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"switchhook/gateway/config"
 	"switchhook/gateway/hook"
@@ -24,6 +25,7 @@ type Live struct {
 	states  sync.Map // integration id -> map[string]string, replaced whole
 	// disabled maps the ids of disabled subscriptions to the reason.
 	disabled sync.Map
+	pairing  sync.Map // "workspace/integration/webhook" -> until when it is open
 }
 
 // New returns a Live that has no generation yet: Reload first.
@@ -217,3 +219,18 @@ func (l *Live) State(integration string) (state map[string]string, known bool) {
 func (l *Live) SetState(integration string, state map[string]string) {
 	l.states.Store(integration, state)
 }
+
+// OpenPairing lets the handshakes of a webhook replace what the integration
+// remembers, until a time on the builder's clock, a restart, or the first one that does.
+func (l *Live) OpenPairing(e *Endpoint, until time.Time) {
+	l.pairing.Store(e.IntegrationID()+"/"+e.Key, until)
+}
+
+// PairingOpen says whether pairing is open for a webhook.
+func (l *Live) PairingOpen(e *Endpoint) bool {
+	until, ok := l.pairing.Load(e.IntegrationID() + "/" + e.Key)
+	return ok && l.builder.Now().Before(until.(time.Time))
+}
+
+// ClosePairing ends what OpenPairing began.
+func (l *Live) ClosePairing(e *Endpoint) { l.pairing.Delete(e.IntegrationID() + "/" + e.Key) }
