@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"gateway/body":      {"gateway/hook"},
 	"gateway/match":     {"gateway/hook", "gateway/body", "spec/diagnostic", "spec/document"},
 	"gateway/verify":    {"gateway/hook", "gateway/body", "gateway/verify/template", "spec/diagnostic", "spec/document"},
-	"gateway/handshake": {"gateway/hook", "gateway/body", "gateway/match", "gateway/verify/template", "spec/diagnostic", "spec/document"},
+	"gateway/handshake": {"gateway/hook", "gateway/body", "gateway/match", "gateway/verify", "gateway/verify/template", "spec/diagnostic", "spec/document"},
 
 	"gateway/verify/template": {"gateway/hook", "gateway/body", "spec/diagnostic", "spec/document"},
 

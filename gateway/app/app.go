@@ -57,7 +57,7 @@ type Gateway struct {
 	server   *server.Server
 	console  *console.Console
 	admin    *http.Server
-	fetching *http.Transport // of certificates and key sets
+	fetching *http.Transport // of certificates and key sets, and to confirm handshakes
 	reloaded chan struct{}   // tells limitMemory; holds one
 
 	webhooks, adminListener net.Listener
@@ -97,9 +97,10 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	}
 	g.engine = Engine(cfg)
 	g.fetching = destination.GuardedTransport()
+	fetcher := verify.NewHTTPFetcher(g.fetching)
 	g.live = live.New(&live.Builder{
 		Engine: g.engine, URLKey: key, Now: time.Now,
-		Verify: verify.Options{Keys: verify.NewKeys(verify.NewHTTPFetcher(g.fetching))},
+		Verify: verify.Options{Keys: verify.NewKeys(fetcher)},
 	})
 	if _, list := g.live.Reload(ctx, cfg); list.HasErrors() {
 		return nil, &ConfigError{list}
@@ -116,7 +117,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	})
 	g.pipeline = ingest.New(ingest.Options{
 		Engine: g.engine, Store: g.store, Subscriptions: g.live, Offer: g.deliver.Offer,
-		Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: &requestLog{o.Logger},
+		Fetcher: fetcher, Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: &requestLog{o.Logger},
 	})
 	g.console = console.New(console.Options{
 		Ready: g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,

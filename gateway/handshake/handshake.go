@@ -23,6 +23,9 @@
 //	          {query.x}, {header.x} and {body.x} stand for what the request has there (see package
 //	          template); in json, a string that is only one such reference keeps
 //	          a number or boolean as it is.
+//	confirm   where the URL stands that the gateway has to GET before it answers (header, query or
+//	          field), and which URLs are allowed (allow: patterns as in package verify, compared with
+//	          the URL without its query). Only with verified.
 //	remember  names, and the places of the values to keep in the integration's state under them.
 //	function  true: the webhook's handshake function answers, in place of
 //	          respond and remember.
@@ -31,6 +34,7 @@
 // text/plain or JSON and never as HTML, with nosniff, up to MaxReflected bytes,
 // and into headers without control characters. Nothing secret can be reflected:
 // respond cannot name parameters or state. Values are compared in constant time.
+// What is called to confirm comes from a request that has been verified, and is allowed by the connector.
 //
 // live parses, ingest asks and answers.
 package handshake
@@ -50,6 +54,7 @@ import (
 	"switchhook/gateway/body"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/match"
+	"switchhook/gateway/verify"
 	"switchhook/gateway/verify/template"
 )
 
@@ -77,6 +82,7 @@ type rule struct {
 	elseStatus   int
 
 	function bool
+	confirm  *confirmation
 	answer   answer
 	remember []memory
 }
@@ -88,6 +94,12 @@ type requirement struct {
 	want      *template.Reference
 	text      *template.Template
 	wantShown string
+}
+
+// confirmation says where the URL to be called stands, and which will do.
+type confirmation struct {
+	place *template.Reference
+	allow []*verify.URLPattern
 }
 
 // answer is what is responded.
@@ -213,20 +225,31 @@ func (e *Refused) Error() string { return "the handshake was refused: " + e.Reas
 // ErrNone is returned by Answer for a request that is no handshake.
 var ErrNone = errors.New("the request is not a handshake")
 
-// Answer answers a request for which Matches or MatchesVerified is true. Either
-// resp is the answer, and remember, unless nil, is what to keep in the integration's state;
-// or useFunction tells the caller to run the handshake function. A value that state holds already
-// must not be replaced unless a person has opened pairing for the webhook; that is for the caller to see to.
+// Reply is what a handshake comes to.
+type Reply struct {
+	// Response is the answer; nil with UseFunction.
+	Response *hook.Response
+	// Remember, unless nil, is what to keep in the integration's state. A value that the state holds already must
+	// not be replaced unless a person has opened pairing for the webhook; that is for the caller to see to.
+	Remember map[string]string
+	// UseFunction tells the caller to run the handshake function.
+	UseFunction bool
+	// Confirm, unless empty, is a URL, which the caller has to GET first; where that fails, nothing
+	// has been agreed, and the provider must be told to send the request again.
+	Confirm string
+}
+
+// Answer answers a request for which Matches or MatchesVerified is true.
 //
-// The error is a *Refused where the request is not as `require` wants it or
-// cannot be reflected; resp is then what to answer. It is ErrNone when no handshake matches.
-func (h *Handshake) Answer(req *hook.Request, parsed *body.Parsed, parameters json.RawMessage, state map[string]string) (resp *hook.Response, remember map[string]string, useFunction bool, err error) {
+// The error is a *Refused where the request is not as `require` wants it, names a URL that is not
+// allowed, or cannot be reflected; Response is then what to answer. It is ErrNone when no handshake matches.
+func (h *Handshake) Answer(req *hook.Request, parsed *body.Parsed, parameters json.RawMessage, state map[string]string) (Reply, error) {
 	get := func() *body.Parsed { return parsed }
 	r := h.find(req, get, false)
 	if r == nil {
 		// Not by chance in this order: while an unsigned one matches, nothing has been verified.
 		if r = h.find(req, get, true); r == nil {
-			return nil, nil, false, ErrNone
+			return Reply{}, ErrNone
 		}
 	}
 	src := &template.Source{Request: req, Parsed: get, Parameters: parameters, State: state}
@@ -237,7 +260,14 @@ func (h *Handshake) Answer(req *hook.Request, parsed *body.Parsed, parameters js
 		}
 	}
 	if r.function {
-		return nil, nil, true, nil
+		return Reply{UseFunction: true}, nil
+	}
+	var reply Reply
+	if r.confirm != nil {
+		var err error
+		if reply.Confirm, err = r.confirm.url(src); err != nil {
+			return refuse(400, err.Error())
+		}
 	}
 	for _, m := range r.remember {
 		text, err := reflected(m.place.Read(src))
@@ -247,22 +277,37 @@ func (h *Handshake) Answer(req *hook.Request, parsed *body.Parsed, parameters js
 		if err != nil {
 			return refuse(400, err.Error())
 		}
-		if remember == nil {
-			remember = map[string]string{}
+		if reply.Remember == nil {
+			reply.Remember = map[string]string{}
 		}
-		remember[m.name] = text
+		reply.Remember[m.name] = text
 	}
-	if resp, err = r.answer.make(src); err != nil {
+	var err error
+	if reply.Response, err = r.answer.make(src); err != nil {
 		return refuse(400, err.Error())
 	}
-	return resp, remember, false, nil
+	return reply, nil
 }
 
-func refuse(status int, reason string) (*hook.Response, map[string]string, bool, error) {
+// url is the URL to be called, if it is allowed.
+func (c *confirmation) url(src *template.Source) (string, error) {
+	text, err := reflected(c.place.Read(src))
+	if err != nil {
+		return "", err
+	}
+	base, query, _ := strings.Cut(text, "?")
+	odd := func(b rune) bool { return b <= ' ' || b >= 0x7f || b == '#' }
+	if strings.ContainsFunc(query, odd) || !slices.ContainsFunc(c.allow, func(p *verify.URLPattern) bool { return p.Match(base) }) {
+		return "", fmt.Errorf("%s is not a URL that the handshake allows", c.place)
+	}
+	return text, nil
+}
+
+func refuse(status int, reason string) (Reply, error) {
 	err := &Refused{Reason: reason}
 	resp := &hook.Response{Status: status, Headers: hook.Headers{
 		{Name: "Content-Type", Value: "text/plain; charset=utf-8"}, {Name: "X-Content-Type-Options", Value: "nosniff"}}, Body: []byte(err.Error() + "\n")}
-	return resp, nil, false, err
+	return Reply{Response: resp}, err
 }
 
 // holds compares in constant time. What is not there, on either side, is not equal.

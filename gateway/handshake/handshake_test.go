@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
 
 	"switchhook/gateway/body"
 	"switchhook/gateway/handshake"
@@ -52,7 +53,8 @@ func parsed(req *hook.Request) func() *body.Parsed {
 }
 
 func answer(h *handshake.Handshake, req *hook.Request, parameters string) (*hook.Response, map[string]string, bool, error) {
-	return h.Answer(req, parsed(req)(), json.RawMessage(parameters), map[string]string{"kept": "k3pt"})
+	reply, err := h.Answer(req, parsed(req)(), json.RawMessage(parameters), map[string]string{"kept": "k3pt"})
+	return reply.Response, reply.Remember, reply.UseFunction, err
 }
 
 // vectorHandshakes has the YAML for each published handshake, by its id.
@@ -96,7 +98,11 @@ remember: {hookSecret: header.X-Hook-Secret}`, remember: map[string]string{"hook
 	"okta-verify": {yaml: `{when: {method: GET, headers: {x-okta-verification-challenge: {$exist: true}}}, respond: {json: {verification: "{header.x-okta-verification-challenge}"}}}`},
 	"eventgrid": {yaml: `{when: {headers: {aeg-event-type: SubscriptionValidation}}, respond: {json: {validationResponse: "{body[0].data.validationCode}"}}}`,
 		others: []*hook.Request{request("POST", "", `[]`, "aeg-event-type", "Notification")}},
-	"sns-subscribe": {yaml: `{verified: true, when: {headers: {x-amz-sns-message-type: SubscriptionConfirmation}}, respond: {status: 200}}`, verified: true},
+	"sns-subscribe": {yaml: `
+verified: true
+when: {headers: {x-amz-sns-message-type: SubscriptionConfirmation}}
+confirm: {field: SubscribeURL, allow: ["https://sns.*.amazonaws.com/"]}
+respond: {status: 200}`, verified: true, body: `{"SubscribeURL":"https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336"}`},
 	"notion-token": {yaml: `{when: {body: {verification_token: {$exist: true}}}, remember: {verificationToken: body.verification_token}, respond: {}}`,
 		remember: map[string]string{"verificationToken": "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}},
 	"adyen-accepted": {yaml: `{verified: true, when: {body: {notificationItems: {NotificationRequestItem: {eventCode: REPORT_AVAILABLE}}}}, respond: {text: "[accepted]"}}`, verified: true,
@@ -259,6 +265,41 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A URL to be called is one that is allowed, whatever its query.
+func TestConfirm(t *testing.T) {
+	h := mustParse(t, `
+verified: true
+when: {method: POST, body: {token: t}}
+confirm: {field: url, allow: ["https://sns.*.amazonaws.com/", "https://sns.*.amazonaws.com.cn/", "https://api.example.com/confirm/*"]}
+respond: {text: thanks}
+remember: {token: body.token}`)
+	at := func(url string) *hook.Request {
+		return request("POST", "", `{"url":`+string(gjson.AppendJSONString(nil, url))+`,"token":"t"}`)
+	}
+	for _, url := range []string{
+		"https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-east-1:1:t&Token=2336",
+		"https://sns.cn-north-1.amazonaws.com.cn/", "https://api.example.com/confirm/5?a=/../", "https://api.example.com/confirm/5?",
+	} {
+		reply, err := h.Answer(at(url), parsed(at(url))(), nil, nil)
+		want := handshake.Reply{Confirm: url, Remember: map[string]string{"token": "t"}, Response: reply.Response}
+		if diff := cmp.Diff(want, reply); diff != "" || err != nil || string(reply.Response.Body) != "thanks" {
+			t.Errorf("%s: %v\n%s", url, err, diff)
+		}
+	}
+	for _, url := range []string{
+		"", "http://sns.us-east-1.amazonaws.com/?a", "https://sns.evil.com/?x=.amazonaws.com/", "https://evil.com/?https://sns.us-east-1.amazonaws.com/",
+		"https://sns.us-east-1.amazonaws.com.evil.com/", "https://user@sns.us-east-1.amazonaws.com/?a", "https://sns.us-east-1.amazonaws.com:444/?a",
+		"https://sns.us-east-1.amazonaws.com", "https://sns.us-east-1.amazonaws.com/x?a", "https://sns.us-east-1.amazonaws.com/?a#b", "https://sns.us-east-1.amazonaws.com/?a b",
+		"https://sns.us-east-1.amazonaws.com/?a\r\nHost: b", "https://sns.us-east-1.amazonaws.com/?\u00e9", "https://sns.a.b.amazonaws.com/", "https://sns.x\\.amazonaws.com/",
+		"https://api.example.com/confirm/../admin", "https://api.example.com/confirm/..", "https://api.example.com/confirm/%2e%2e", "https://sns.us-east-1.amazonaws.com/?" + strings.Repeat("a", handshake.MaxReflected),
+	} {
+		reply, err := h.Answer(at(url), parsed(at(url))(), nil, nil)
+		if _, ok := errors.AsType[*handshake.Refused](err); !ok || reply.Confirm != "" || reply.Remember != nil || reply.Response.Status != 400 {
+			t.Errorf("%q: %+v, %v", url, reply, err)
+		}
+	}
+}
+
 func TestReflectionIsNeverHTML(t *testing.T) {
 	h := mustParse(t, `{when: {method: GET}, respond: {text: "{query.a}"}}`)
 	resp, _, _, err := answer(h, request("GET", "a=%3Cscript%3E", ""), "{}")
@@ -390,6 +431,11 @@ var mistakes = []string{
 	`{when: {method: GET}, function: false}`,
 	`{when: {method: GET}, function: true, respond: {}, remember: {a: query.b}}`,
 	`{when: {method: GET}, respond: {}, verified: maybe}`,
+	`{when: {method: GET}, respond: {}, confirm: {field: url, allow: ["https://a.example/"]}}`,
+	`{verified: true, when: {method: GET}, respond: {}, confirm: {field: url, header: x, hosts: []}}`,
+	`{verified: true, when: {method: GET}, respond: {}, confirm: {allow: ["http://a.example/", "https://*.com/", "https://a.example", 5]}}`,
+	`{verified: true, when: {method: GET}, respond: {}, confirm: https://a.example/}`,
+	`{verified: true, when: {method: GET}, function: true, confirm: {field: url, allow: ["https://a.example/"]}}`,
 }
 
 func TestMistakes(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"switchhook/gateway/match"
+	"switchhook/gateway/verify"
 	"switchhook/gateway/verify/template"
 	"switchhook/spec/diagnostic"
 	"switchhook/spec/document"
@@ -73,7 +74,7 @@ func (p *parser) mapOf(n *document.Node, keys ...string) bool {
 
 func (p *parser) rule(n *document.Node) *rule {
 	r := &rule{elseStatus: 403}
-	if !p.mapOf(n, "when", "verified", "require", "else", "respond", "remember", "function") {
+	if !p.mapOf(n, "when", "verified", "require", "else", "confirm", "respond", "remember", "function") {
 		return r
 	}
 	if at := n.Get("when"); at != nil {
@@ -99,6 +100,9 @@ func (p *parser) rule(n *document.Node) *rule {
 		p.function(r, n, at)
 		return r
 	}
+	if at := n.Get("confirm"); at != nil {
+		p.confirm(r, at)
+	}
 	if at := n.Get("remember"); at != nil {
 		p.remember(r, at)
 	}
@@ -120,7 +124,7 @@ func (p *parser) function(r *rule, n, at *document.Node) {
 	} else if !p.hasFunction {
 		p.add(at, "missing-function", "add a function named handshake beside handle", "the webhook has no handshake function")
 	}
-	for _, key := range []string{"respond", "remember"} {
+	for _, key := range []string{"confirm", "respond", "remember"} {
 		if other := n.Get(key); other != nil {
 			p.add(other, "duplicate-key", "", "the function answers, so %q cannot be given", key)
 		}
@@ -276,6 +280,60 @@ func (p *parser) require(r *rule, n *document.Node) {
 		}
 		p.list.Add(list...)
 		r.requirements = append(r.requirements, q)
+	}
+}
+
+func (p *parser) confirm(r *rule, n *document.Node) {
+	if !r.verified {
+		p.add(n, "unverified", "add verified: true", "anybody could have the gateway call a URL")
+	}
+	if !p.mapOf(n, "header", "query", "field", "allow") {
+		return
+	}
+	c := &confirmation{}
+	r.confirm = c
+	given := ""
+	for _, e := range n.Entries() {
+		var list diagnostic.List
+		switch {
+		case e.Key == "allow":
+			continue
+		case !slices.Contains([]string{"header", "query", "field"}, e.Key):
+			continue // reported already
+		case given != "":
+			p.add(e.KeyNode, "duplicate-key", "", "only one of header, query, field can be given, and %q is already", given)
+		case e.Key == "header":
+			c.place, list = template.ParseHeader(e.Value)
+		case e.Key == "query":
+			c.place, list = template.ParseQuery(e.Value)
+		default:
+			c.place, list = template.ParseField(e.Value, false)
+		}
+		given = e.Key
+		p.list.Add(list...)
+	}
+	if given == "" {
+		p.add(n, "missing-key", "", "say where the URL stands: header, query or field")
+	}
+	allow := n.Get("allow")
+	if allow == nil || allow.Kind != document.List || len(allow.Items()) == 0 {
+		if allow == nil {
+			allow = n
+		}
+		p.add(allow, "missing-key", "such as allow: [https://api.example.com/confirm]", "\"allow\" must list the URLs that may be called")
+		return
+	}
+	for _, item := range allow.Items() {
+		var text string
+		if !p.decode(item, &text) {
+			continue
+		}
+		pattern, err := verify.ParseURLPattern(text)
+		if err != nil {
+			p.add(item, "bad-url", "", "%s", err)
+			continue
+		}
+		c.allow = append(c.allow, pattern)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"switchhook/gateway/hook"
@@ -26,16 +27,21 @@ func (r *run) handshake(ctx context.Context, verified bool) *Answered {
 	if err != nil {
 		return r.unavailable("reading the integration's state", err)
 	}
-	resp, remember, useFunction, err := shake.Answer(r.req, r.parsed(), r.e.Parameters, state)
-	answered := &Answered{Kind: "handshake", Response: resp}
+	reply, err := shake.Answer(r.req, r.parsed(), r.e.Parameters, state)
+	answered := &Answered{Kind: "handshake", Response: reply.Response}
+	remember := reply.Remember
 	switch {
 	case err != nil:
 		answered.Reason = err.Error()
-		if resp == nil {
+		if reply.Response == nil {
 			answered.Response = problem(403, statusText(403), err.Error(), r.req.ID)
 		}
 		return answered
-	case useFunction:
+	case reply.Confirm != "":
+		if err := r.confirm(ctx, reply.Confirm); err != nil {
+			return r.unavailable("confirming a handshake", err)
+		}
+	case reply.UseFunction:
 		if remember = r.handshakeFunction(ctx, state, answered); answered.Failure != nil {
 			return answered
 		}
@@ -44,6 +50,19 @@ func (r *run) handshake(ctx context.Context, verified bool) *Answered {
 		return r.unavailable("remembering a handshake's value", err)
 	}
 	return answered
+}
+
+// confirm calls the URL that a handshake has to be confirmed at. The error does not
+// contain it: it may be a secret.
+func (r *run) confirm(ctx context.Context, address string) error {
+	if r.p.o.Fetcher == nil {
+		return errors.New("nothing is fetched here")
+	}
+	_, err := r.p.o.Fetcher.Fetch(ctx, address)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	return err
 }
 
 // handshakeFunction has the connector's handshake function answer.

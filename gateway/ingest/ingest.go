@@ -40,8 +40,8 @@ type Subscriptions interface {
 	ClosePairing(e *live.Endpoint)
 }
 
-// Options say what a Pipeline works with. All fields but Offer, Observer and Logger
-// are required.
+// Options say what a Pipeline works with. All fields but Offer, Fetcher, Observer, Logger
+// and PairingOpen are required.
 type Options struct {
 	Engine        script.Engine
 	Store         Store
@@ -51,7 +51,9 @@ type Options struct {
 	// Now is the clock that timestamps are checked against.
 	Now func() time.Time
 	// NewID returns a new ULID, for error ids.
-	NewID    func() string
+	NewID func() string
+	// Fetcher GETs the URLs that handshakes declare to confirm at; nil: such handshakes are answered 503.
+	Fetcher  verify.Fetcher
 	Observer Observer
 	Logger   *slog.Logger
 }

@@ -2,8 +2,11 @@ package ingest_test
 
 import (
 	"context"
+	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 	"switchhook/gateway/live"
 	"switchhook/gateway/script"
 	"switchhook/gateway/store"
+	"switchhook/gateway/verify"
 )
 
 const connector = `
@@ -23,6 +27,12 @@ parametersSchema: {type: object, required: [token], properties: {token: {type: s
 globalWebhooks:
   orders:
     verify: {scheme: token, header: X-Token, secret: parameters.token}
+    handshake:
+      verified: true
+      when: {body: {do: confirm}}
+      confirm: {field: url, allow: ["https://api.example.com/"]}
+      respond: {status: 204}
+      remember: {code: body.code}
     handle: |
       export default function handle({ data, parameters }) {
         if (data?.do === 'throw') throw new Error('boom')
@@ -46,8 +56,9 @@ workspaces:
 
 // fake is a store that remembers what it was given, or fails.
 type fake struct {
-	records []*hook.Record
-	err     error
+	records    []*hook.Record
+	remembered map[string]string
+	err        error
 }
 
 func (f *fake) Append(_ context.Context, rec *hook.Record) error {
@@ -57,8 +68,25 @@ func (f *fake) Append(_ context.Context, rec *hook.Record) error {
 	return f.err
 }
 func (f *fake) State(context.Context, string) (map[string]string, error) { return nil, f.err }
-func (f *fake) Remember(context.Context, string, string, string, bool) error {
+func (f *fake) Remember(_ context.Context, _, key, value string, _ bool) error {
+	if f.err == nil {
+		if f.remembered == nil {
+			f.remembered = map[string]string{}
+		}
+		f.remembered[key] = value
+	}
 	return f.err
+}
+
+// fetcher is asked for URLs.
+type fetcher struct {
+	urls []string
+	err  error
+}
+
+func (f *fetcher) Fetch(_ context.Context, url string) ([]byte, error) {
+	f.urls = append(f.urls, url)
+	return nil, f.err
 }
 
 type observer struct{ turned []ingest.Turned }
@@ -69,6 +97,7 @@ func (o *observer) Turned(t ingest.Turned)             { o.turned = append(o.tur
 type fixture struct {
 	store    *fake
 	observer *observer
+	fetcher  *fetcher
 	offered  []*hook.Delivery
 	pipeline *ingest.Pipeline
 	endpoint *live.Endpoint
@@ -96,10 +125,10 @@ func newFixture(t *testing.T) *fixture {
 	if list.HasErrors() {
 		t.Fatal(list)
 	}
-	f := &fixture{store: &fake{}, observer: &observer{}, endpoint: g.Endpoints[0]}
+	f := &fixture{store: &fake{}, observer: &observer{}, fetcher: &fetcher{}, endpoint: g.Endpoints[0]}
 	f.pipeline = ingest.New(ingest.Options{
 		Engine: engine, Store: f.store, Subscriptions: l, Now: time.Now, NewID: func() string { return "01ERR" },
-		Offer: func(ds []*hook.Delivery) { f.offered = append(f.offered, ds...) }, Observer: f.observer,
+		Offer: func(ds []*hook.Delivery) { f.offered = append(f.offered, ds...) }, Observer: f.observer, Fetcher: f.fetcher,
 	})
 	return f
 }
@@ -165,6 +194,39 @@ func TestUnverified(t *testing.T) {
 	}
 	if n := len(f.observer.turned); n != 3 || f.observer.turned[0].Kind != "unverified" {
 		t.Errorf("observed %+v", f.observer.turned)
+	}
+}
+
+// A handshake is confirmed once the request has been verified, and only then is it agreed.
+func TestHandshakeIsConfirmed(t *testing.T) {
+	const address = "https://api.example.com/?token=s3cret"
+	body := `{"do": "confirm", "url": "` + address + `", "code": "c"}`
+	f := newFixture(t)
+	if resp := f.send(body); resp.Status != 401 || len(f.fetcher.urls) != 0 {
+		t.Errorf("unverified: answered %d, fetched %q", resp.Status, f.fetcher.urls)
+	}
+	if resp := f.send(`{"do": "confirm", "url": "https://evil.example/"}`, token); resp.Status != 400 || len(f.fetcher.urls) != 0 {
+		t.Errorf("elsewhere: answered %d, fetched %q", resp.Status, f.fetcher.urls)
+	}
+	for _, err := range []error{&verify.FetchError{Status: 500}, &url.Error{Op: "Get", URL: address, Err: errors.New("no route")}} {
+		f.fetcher.err = err
+		resp := f.send(body, token)
+		turned := f.observer.turned[len(f.observer.turned)-1]
+		if resp.Status != 503 || resp.Headers.Get("Retry-After") == "" || f.store.remembered != nil {
+			t.Errorf("%v: answered %d, remembered %v", err, resp.Status, f.store.remembered)
+		}
+		if turned.Kind != "unavailable" || strings.Contains(turned.Reason, "s3cret") || !strings.HasPrefix(turned.Reason, "confirming a handshake: ") {
+			t.Errorf("%v: observed %+v", err, turned)
+		}
+	}
+	f.fetcher.err, f.fetcher.urls = nil, nil
+	resp := f.send(body, token)
+	turned := f.observer.turned[len(f.observer.turned)-1]
+	if resp.Status != 204 || turned.Kind != "handshake" || !slices.Equal(f.fetcher.urls, []string{address}) || f.store.remembered["code"] != "c" {
+		t.Errorf("answered %d, observed %+v, fetched %q, remembered %v", resp.Status, turned, f.fetcher.urls, f.store.remembered)
+	}
+	if len(f.store.records) != 0 {
+		t.Error("a handshake became a record")
 	}
 }
 

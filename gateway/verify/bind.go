@@ -67,6 +67,8 @@ func (b *binder) bind(r *rule) check {
 	case kindBasic:
 		username, password := b.fixed(r.username), b.fixed(r.password)
 		return &basicCheck{r: r, username: username, password: password}
+	case kindAbsent:
+		return &absentCheck{r: r}
 	}
 	keys := b.keys(r)
 	b.templates(r)
@@ -76,7 +78,7 @@ func (b *binder) bind(r *rule) check {
 	case kindJWT:
 		check := &jwtCheck{r: r, keys: keys}
 		check.claims = b.claims(r)
-		if r.jwks != nil {
+		if r.jwks != nil && !keys.given() {
 			check.keySet, check.url = b.opt.Keys, b.remote(r.jwks)
 		}
 		return check
@@ -205,7 +207,8 @@ func (b *binder) keys(r *rule) keySet {
 			set.fixed = append(set.fixed, k)
 		}
 	}
-	if len(r.secrets) > 0 && len(set.fixed)+len(set.state) == 0 && len(b.errors) == before {
+	fetched := r.certificate != nil || r.jwks != nil
+	if len(r.secrets) > 0 && !set.given() && !fetched && len(b.errors) == before {
 		for _, ref := range missing {
 			b.fail(ref, true, "%s is missing", ref)
 		}
@@ -395,6 +398,9 @@ type keySet struct {
 	// state names the remembered ones.
 	state []*template.Reference
 }
+
+// given: there are keys in parameters or in the state, so none is fetched.
+func (s *keySet) given() bool { return len(s.fixed)+len(s.state) > 0 }
 
 // get returns the keys that there are, at least one. The error is a *Rejected.
 func (s *keySet) get(c *call) ([]key, error) {

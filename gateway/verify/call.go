@@ -62,6 +62,35 @@ type noneCheck struct{}
 func (noneCheck) verify(*call) error { return nil }
 func (noneCheck) sign(*call) error   { return nil }
 
+// absentCheck accepts a request that does not have something.
+type absentCheck struct{ r *rule }
+
+func (a *absentCheck) verify(c *call) error {
+	ref := a.r.place.reference
+	if ref.Kind == template.BodyField {
+		v, err := ref.Value(&c.src)
+		if u, ok := errors.AsType[*template.Unreadable](err); ok && !u.Absent {
+			return rejectedBy(err)
+		}
+		if err == nil && v.Exists() && v.Type != gjson.Null && !(v.IsArray() && len(v.Array()) == 0) {
+			return rejected("%s is there", ref)
+		}
+		return nil
+	}
+	if _, err := ref.Read(&c.src); isAbsent(err) {
+		return nil
+	}
+	return rejected("%s is there", ref)
+}
+
+// sign leaves the request as it is: what it has stays there.
+func (a *absentCheck) sign(c *call) error {
+	if err := a.verify(c); err != nil {
+		return fmt.Errorf("%w: %w", ErrCannotSign, err)
+	}
+	return nil
+}
+
 // anyCheck accepts what one of its checks accepts.
 type anyCheck struct {
 	checks []check

@@ -2,6 +2,8 @@ package verify_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -179,7 +181,7 @@ certificate: {header: X-Cert, allow: ["https://certs.example.com/c/*", "https://
 		"", "https://evil.example/c/leaf", "http://certs.example.com/c/leaf", "https://certs.example.com/c/leaf/more", "https://certs.example.com/c/",
 		"https://certs.example.com/c/..", "https://certs.example.com/c/leaf?x", "https://certs.example.com/c/leaf#x", "https://certs.example.com:444/c/leaf",
 		"https://user@certs.example.com/c/leaf", "https://certs.example.com/c/%2e", "https://sns.evil.com/S-1.pem?.amazonaws.com/S-1.pem", "https://sns.a.b.amazonaws.com/S-1.pem",
-		"https://sns.evil.com/x.amazonaws.com/S-1.pem", "HTTPS://certs.example.com/c/leaf", "https://certs.example.com/c/leaf\n", "https://certs.example.com.evil.com/c/leaf", "https://certsXexample.com/c/leaf",
+		"https://certs.example.com/./c/leaf", "https://sns.evil.com/x.amazonaws.com/S-1.pem", "HTTPS://certs.example.com/c/leaf", "https://certs.example.com/c/leaf\n", "https://certs.example.com.evil.com/c/leaf", "https://certsXexample.com/c/leaf",
 	} {
 		refused(t, v, at(url), noon, "the certificate's URL is not one that the scheme allows")
 	}
@@ -187,6 +189,42 @@ certificate: {header: X-Cert, allow: ["https://certs.example.com/c/*", "https://
 		t.Error("a URL that is not allowed was fetched")
 	}
 	refused(t, v, request("POST", "", "", "X-Sig", "AAAA"), noon, "header X-Cert is missing")
+}
+
+// A public key in the parameters is pinned: nothing is fetched, whatever the request names.
+func TestPinnedKeys(t *testing.T) {
+	for name, yaml := range map[string]string{
+		"certificate": `{scheme: rsa-sha256, header: X-Sig, certificate: {header: X-Cert, allow: ["https://certs.example.com/*"]}, publicKey: parameters.publicKey}`,
+		"key set":     `{scheme: jwt-rs256, jwks: https://keys.example/jwks, claims: {aud: me}, publicKey: parameters.publicKey}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &script{answer: fakeFetcher{"https://keys.example/jwks": keys().jwks, "https://certs.example.com/c": keys().chain}.Fetch}
+			opt := verify.Options{Keys: verify.NewKeys(s), Roots: keys().roots}
+			fetching := bind(t, yaml, nil, opt)
+			pinned := bind(t, yaml, parameters{"publicKey": pemSPKI(t, &keys().rsa.PublicKey)}, opt)
+			other, err := rsa.GenerateKey(rand.Reader, 2048)
+			if err != nil {
+				t.Fatal(err)
+			}
+			elsewhere := bind(t, yaml, parameters{"publicKey": pemSPKI(t, &other.PublicKey)}, opt)
+			signer, err := fetching.WithPrivateKey(keys().private(t, "rsa"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := request("POST", "", "body", "X-Cert", "https://certs.example.com/c")
+			if err := signer.Sign(req, nil, noon); err != nil {
+				t.Fatal(err)
+			}
+			accepted(t, pinned, req, noon)
+			refused(t, elsewhere, req, noon, "")
+			fetches(t, s, 0)
+			accepted(t, fetching, req, noon)
+			fetches(t, s, 1)
+			if _, err := scheme(t, yaml).Bind(marshal(t, parameters{"publicKey": "nonsense"}), opt); err == nil {
+				t.Error("a public key that is none is bound")
+			}
+		})
+	}
 }
 
 // A certificate with a key of another kind is refused, not a crash.

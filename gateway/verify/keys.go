@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -356,42 +357,42 @@ func decodeInteger(text string) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// urlPattern is an https URL in which * stands for a part of a host's label or
+// URLPattern is an https URL in which * stands for a part of a host's label or
 // of a path's segment.
-type urlPattern struct {
+type URLPattern struct {
 	expression *regexp.Regexp
 	// example is a URL that matches.
 	example string
 }
 
+// Match reports whether a URL, which must have neither user, port, query nor
+// fragment, fits the pattern.
+func (p *URLPattern) Match(url string) bool {
+	return !strings.Contains(url, "/..") && !strings.Contains(url, "/./") && p.expression.MatchString(url)
+}
+
 func (c *certificate) allows(url string) bool {
-	if strings.Contains(url, "/..") || strings.Contains(url, "/./") {
-		return false
-	}
-	for _, p := range c.allow {
-		if p.expression.MatchString(url) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.allow, func(p *URLPattern) bool { return p.Match(url) })
 }
 
 var literalURL = regexp.MustCompile(`^[a-z0-9._~*/-]+$`)
 
-func parseURLPattern(text string) (*urlPattern, error) {
+// ParseURLPattern reads a pattern, such as https://*.example.com/certs/*. The
+// last two labels of the host must be written out.
+func ParseURLPattern(text string) (*URLPattern, error) {
 	rest, ok := strings.CutPrefix(text, "https://")
 	if !ok {
 		return nil, errors.New("the URL must begin with https://")
 	}
 	host, path, ok := strings.Cut(rest, "/")
-	if !ok || path == "" {
+	if !ok {
 		return nil, errors.New("the URL must have a path, such as /certs/*")
 	}
 	labels := strings.Split(host, ".")
 	if len(labels) < 2 || strings.Contains(strings.Join(labels[len(labels)-2:], "."), "*") {
 		return nil, errors.New("the last two labels of the host must be written out")
 	}
-	if !literalURL.MatchString(host) || !literalURL.MatchString(strings.ToLower(path)) {
+	if !literalURL.MatchString(host) || !literalURL.MatchString("/"+strings.ToLower(path)) {
 		return nil, errors.New("the URL can have letters, digits, dots, dashes, underscores, slashes and *; the host in lower case, without a port")
 	}
 	quote := func(s, star string) string {
@@ -401,5 +402,5 @@ func parseURLPattern(text string) (*urlPattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &urlPattern{expression: expression, example: strings.ReplaceAll(text, "*", "test")}, nil
+	return &URLPattern{expression: expression, example: strings.ReplaceAll(text, "*", "test")}, nil
 }

@@ -34,6 +34,7 @@ const (
 	kindJWT
 	kindToken
 	kindBasic
+	kindAbsent
 )
 
 // algorithm is what a name under `scheme:` stands for.
@@ -81,6 +82,7 @@ var algorithms = func() map[string]*algorithm {
 	add(algorithm{name: "standard-webhooks", kind: kindAny}, []string{"secret", "secrets", "headerPrefix", "tolerance"})
 	add(algorithm{name: "token", kind: kindToken, keyEncoding: utf8Encoding}, placeKeys, []string{"secret", "secrets"})
 	add(algorithm{name: "basic", kind: kindBasic}, []string{"username", "password"})
+	add(algorithm{name: "absent", kind: kindAbsent}, []string{"header", "query", "field"})
 	add(algorithm{name: "none", kind: kindNone})
 	return m
 }()
@@ -146,7 +148,7 @@ type claimValue struct {
 // certificate says where the URL of a certificate stands, and which will do.
 type certificate struct {
 	reference *template.Reference
-	allow     []*urlPattern
+	allow     []*URLPattern
 	name      string
 	unchained bool
 }
@@ -218,6 +220,9 @@ func (r *rule) names() names {
 func Parse(n *document.Node) (*Scheme, diagnostic.List) {
 	p := &parser{}
 	root := p.rule(n, 0)
+	if !p.list.HasErrors() && !root.proves() {
+		p.add(n, "proves-nothing", "set it beside a scheme, within all:", "a request that merely lacks something may come from anybody")
+	}
 	p.list.Sort()
 	if p.list.HasErrors() {
 		return nil, p.list
@@ -306,6 +311,18 @@ func (p *parser) rule(n *document.Node, depth int) *rule {
 	return r
 }
 
+// proves reports that a request which the rule accepts was sent by the provider,
+// or that the rule says openly that it need not be.
+func (r *rule) proves() bool {
+	switch r.kind {
+	case kindAny:
+		return !slices.ContainsFunc(r.rules, func(sub *rule) bool { return !sub.proves() })
+	case kindAll:
+		return slices.ContainsFunc(r.rules, (*rule).proves)
+	}
+	return r.kind != kindAbsent
+}
+
 // schemeSlips are hints for names that other programs use.
 var schemeSlips = map[string]string{
 	"hmac":      "say which hash: hmac-sha1, hmac-sha256 or hmac-sha512",
@@ -375,6 +392,9 @@ func (p *parser) settings(r *rule, n *document.Node) {
 		return
 	case r.kind == kindBasic:
 		r.username, r.password = p.required(n, "username"), p.required(n, "password")
+		return
+	case r.kind == kindAbsent:
+		r.place.reference, _ = p.reference(n, false, "header", "query", "field")
 		return
 	}
 	p.where(r, n)
@@ -458,15 +478,9 @@ func (p *parser) keys(r *rule, n *document.Node) {
 		r.keyPrefix = p.text(at)
 	}
 	if at := n.Get("jwks"); at != nil {
-		if single != nil || list != nil {
-			p.add(at, "duplicate-key", "", "keys come from %q or from \"jwks\", not from both", one)
-		}
 		r.jwks = p.remote(at)
 	}
 	if at := n.Get("certificate"); at != nil {
-		if single != nil || list != nil {
-			p.add(at, "duplicate-key", "", "keys come from %q or from \"certificate\", not from both", one)
-		}
 		r.certificate = p.certificate(at, r)
 	}
 }
@@ -809,7 +823,7 @@ func (p *parser) certificate(n *document.Node, r *rule) *certificate {
 			if text == "" {
 				continue
 			}
-			pattern, err := parseURLPattern(text)
+			pattern, err := ParseURLPattern(text)
 			if err != nil {
 				p.add(item, "bad-url", "", "%s", err)
 			}

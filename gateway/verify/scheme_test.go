@@ -439,3 +439,29 @@ func TestSignKeepsWhatIsThere(t *testing.T) {
 		t.Errorf("WithPrivateKey = %v", err)
 	}
 }
+
+// Something is either absent or vouched for.
+func TestAbsent(t *testing.T) {
+	v := bind(t, `
+all:
+  - {scheme: token, header: X-Token, secret: parameters.token}
+  - any:
+      - all: [{scheme: absent, field: data.proof}, {scheme: absent, header: X-Proof}, {scheme: absent, query: proof}]
+      - {scheme: hmac-sha256, header: X-Sig, secret: parameters.secret}`, parameters{"token": "t0k", "secret": "s3cret"})
+	for _, content := range []string{`{}`, `{"data": 5}`, `{"data": {"proof": null}}`, `{"data": {"proof": []}}`, `[]`, ``, `text`} {
+		accepted(t, v, request("POST", "", content, "Content-Type", jsonType, "X-Token", "t0k"), noon)
+		refused(t, v, request("POST", "", content, "Content-Type", jsonType), noon, "X-Token")
+	}
+	for _, content := range []string{`{"data": {"proof": ""}}`, `{"data": {"proof": [1]}}`, `{"data": {"proof": false}}`, `{"data": {"proof": {}}}`} {
+		req := request("POST", "", content, "Content-Type", jsonType, "X-Token", "t0k")
+		refused(t, v, req, noon, "data.proof is there")
+		if err := v.Sign(req, nil, noon); err != nil {
+			t.Fatal(err)
+		}
+		accepted(t, v, req, noon)
+	}
+	refused(t, v, request("POST", "", `{"data": {"proof": null, "proof": 1}}`, "Content-Type", jsonType, "X-Token", "t0k"), noon, "stands twice")
+	refused(t, v, request("POST", "", `{}`, "X-Token", "t0k", "X-Proof", ""), noon, "header.X-Proof is there")
+	refused(t, v, request("POST", "", `{}`, "X-Token", "t0k", "X-Proof", "a", "x-proof", "b"), noon, "header.X-Proof is there")
+	refused(t, v, request("POST", "https://gw.example/?proof=", `{}`, "X-Token", "t0k"), noon, "query.proof is there")
+}

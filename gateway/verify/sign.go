@@ -88,8 +88,8 @@ func (c *call) signEach(path *template.Path, f func(at []int) error) error {
 func (c *call) look(each *template.Path, at []int) {
 	c.src.Reset()
 	if each != nil {
-		if p := c.src.Parsed(); p.Kind == body.JSON {
-			c.src.Item = gjson.GetBytes(p.JSON, each.Syntax(at...))
+		if raw, ok := c.src.JSON(); ok {
+			c.src.Item = gjson.GetBytes(raw, each.Syntax(at...))
 		}
 	}
 }
@@ -110,6 +110,9 @@ func (c *call) set(ref *template.Reference, each *template.Path, at []int, value
 		path = strings.TrimSuffix(each.Syntax(at...)+"."+path, ".")
 	}
 	parsed := c.src.Parsed()
+	if parsed.Kind == body.Text { // as readers take it, too
+		parsed = body.Parse("application/json", req.Body)
+	}
 	keys, plain := ref.Path.Keys()
 	switch {
 	case parsed.Kind == body.JSON && parsed.Raw:

@@ -22,6 +22,8 @@
 //	jwt-hs256, -hs384, -hs512, -rs256, -es256
 //	token                                 a shared token, sent as it is
 //	basic                                 HTTP basic authentication
+//	absent                                a header, query or field that the request does not have; only
+//	                                      beside a scheme that says who sent it
 //	none                                  every request is taken; `verify: none` for short
 //
 // In place of a scheme, `any:` has a list of blocks of which one must accept
@@ -61,7 +63,8 @@
 // SubjectPublicKeyInfo, or for ed25519 the 32 bytes. certificate says where the
 // URL of a certificate stands (header or field), which URLs are allowed (allow, with * for a part of a label
 // or path segment), the name it must be issued for (name), and with `chain: false` that it comes without its issuers. jwks is
-// the URL of a key set. Only what these two name is ever fetched.
+// the URL of a key set. Only what these two name is ever fetched; and nothing is where publicKey
+// stands beside them and its parameter is given, so that a key can be pinned.
 //
 // An empty secret never verifies: Bind refuses it, and Verify does where the
 // secret is a remembered one. Secrets, signatures and tokens are compared in constant time.
