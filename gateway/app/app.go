@@ -12,11 +12,13 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"switchhook/gateway/activity"
 	"switchhook/gateway/config"
 	"switchhook/gateway/console"
 	"switchhook/gateway/deliver"
@@ -54,6 +56,7 @@ type Gateway struct {
 	live     *live.Live
 	pipeline *ingest.Pipeline
 	deliver  *deliver.Engine
+	activity *activity.Log
 	server   *server.Server
 	console  *console.Console
 	admin    *http.Server
@@ -102,9 +105,13 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		Engine: g.engine, URLKey: key, Now: time.Now,
 		Verify: verify.Options{Keys: verify.NewKeys(fetcher)},
 	})
-	if _, list := g.live.Reload(ctx, cfg); list.HasErrors() {
+	g.activity = activity.New(time.Now)
+	began := time.Now()
+	first, list := g.live.Reload(ctx, cfg)
+	if list.HasErrors() {
 		return nil, &ConfigError{list}
 	}
+	g.noteReload(began, nil, first, append(slices.Clone(first.Warnings), first.Problems()...))
 	if err := g.loadStored(ctx); err != nil {
 		return nil, err
 	}
@@ -113,15 +120,17 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		Lookup:   g.subscription,
 		Senders:  destination.Senders(destination.Options{Stdout: o.Stdout}),
 		Logger:   o.Logger,
+		Observer: g.activity,
 		Disabled: g.live.SetDisabled,
 	})
 	g.pipeline = ingest.New(ingest.Options{
 		Engine: g.engine, Store: g.store, Subscriptions: g.live, Offer: g.deliver.Offer,
-		Fetcher: fetcher, Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: &requestLog{o.Logger},
+		Fetcher: fetcher, Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: observers{g.activity, &requestLog{o.Logger}},
 	})
 	g.console = console.New(console.Options{
 		Ready: g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,
 		Store: g.store, Pipeline: g.pipeline, Deliver: g.deliver, Now: time.Now,
+		Activity: g.activity, Logger: o.Logger,
 	})
 	g.server = server.New(g.serverOptions())
 	if g.webhooks, err = net.Listen("tcp", cfg.Server.Listen); err != nil {
@@ -249,6 +258,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.deliver.Stop(drain); err != nil {
 		g.o.Logger.Warn("some deliveries were cut off, they will be made again", "error", err)
 	}
+	g.console.Close()
 	adminDrain, cancelAdmin := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancelAdmin()
 	if g.admin.Shutdown(adminDrain) != nil {
@@ -263,15 +273,17 @@ func (g *Gateway) Run(ctx context.Context) error {
 // keeps its last good version. What cannot change while the gateway runs is
 // named in a warning.
 func (g *Gateway) Reload(ctx context.Context) {
+	began, previous := time.Now(), g.live.Current()
 	cfg, list := g.o.LoadConfig()
 	if cfg == nil {
+		g.noteReload(began, previous, nil, list)
 		g.o.Logger.Error("config is broken, the last good one stays in force")
 		g.o.Report(list)
 		return
 	}
-	previous := g.live.Current()
 	next, list := g.live.Reload(ctx, cfg)
 	if next == nil {
+		g.noteReload(began, previous, nil, list)
 		g.o.Logger.Error("config is broken, the last good one stays in force")
 		g.o.Report(list)
 		return
@@ -287,6 +299,7 @@ func (g *Gateway) Reload(ctx context.Context) {
 	g.o.Logger.Info("reloaded", "generation", next.Number, "connectors", len(next.Connectors), "webhooks", len(next.Endpoints))
 	live.LogProblems(g.o.Logger, next)
 	list.Add(next.Problems()...)
+	g.noteReload(began, previous, next, slices.Clone(list))
 	if len(list) > 0 {
 		g.o.Report(list)
 	}

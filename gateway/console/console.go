@@ -1,18 +1,23 @@
-// Package console serves the admin listener: health and readiness, and the
-// admin API under /api/v1: requests with their whole timeline, deliveries,
-// subscriptions, replays. Errors are problem details (RFC 9457). Secrets of
-// destinations and parameters of integrations are in no answer. app mounts it.
+// Package console serves the admin listener: health and readiness, metrics, and
+// the admin API under /api/v1, which openapi.yaml describes: requests with their
+// whole timeline, explanations, connectors, deliveries, subscriptions, replays, figures,
+// and a live stream. Errors are problem details (RFC 9457). Secrets of
+// destinations and parameters of integrations are in no answer. Every change is
+// logged and kept. app mounts it.
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"switchhook/gateway/activity"
 	"switchhook/gateway/config"
 	"switchhook/gateway/deliver"
 	"switchhook/gateway/hook"
@@ -27,9 +32,11 @@ type Deliverer interface {
 	Wake(subscription string)
 	Reload()
 	State(subscription string) deliver.State
+	Totals() deliver.Totals
+	Try(ctx context.Context, sub *hook.Subscription, event *hook.Event) hook.Attempt
 }
 
-// Options say what a Console shows. All fields but Token and Version are required.
+// Options say what a Console shows. All fields but Token, Version, Metrics and Logger are required.
 type Options struct {
 	// Ready says why requests cannot be taken; nil when they can.
 	Ready func() error
@@ -44,6 +51,11 @@ type Options struct {
 	Store    store.Store
 	Pipeline *ingest.Pipeline
 	Deliver  Deliverer
+	Activity *activity.Log
+	// Metrics serves /metrics; nil: nothing does.
+	Metrics http.Handler
+	// Logger gets a line for every change; default slog.Default().
+	Logger *slog.Logger
 	// Now is the clock by which replayed deliveries are due.
 	Now func() time.Time
 }
@@ -56,23 +68,50 @@ type Console struct {
 	serving atomic.Bool
 	// edits serialises changes of subscriptions, which read before they write.
 	edits sync.Mutex
+	// closing is closed when streams must end.
+	closing   chan struct{}
+	closeOnce sync.Once
 }
 
 // New returns a console.
 func New(o Options) *Console {
-	c := &Console{o: o, mux: http.NewServeMux(), guard: newGuard(o.Listen, o.Token)}
-	c.mux.HandleFunc("GET /healthz", c.health)
-	c.mux.HandleFunc("GET /readyz", c.ready)
-	for pattern, handle := range map[string]func(*http.Request) (int, any, error){
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	c := &Console{o: o, mux: http.NewServeMux(), guard: newGuard(o.Listen, o.Token), closing: make(chan struct{})}
+	for pattern, handle := range c.routes() {
+		c.mux.Handle(pattern, handle)
+	}
+	return c
+}
+
+// routes are all there is, by the patterns of http.ServeMux.
+func (c *Console) routes() map[string]http.Handler {
+	routes := map[string]http.Handler{
+		"GET /healthz":                   http.HandlerFunc(c.health),
+		"GET /readyz":                    http.HandlerFunc(c.ready),
+		"GET /api/openapi.json":          http.HandlerFunc(serveOpenAPI),
+		"GET /api/v1/stream":             http.HandlerFunc(c.stream),
+		"GET /api/v1/requests/{id}/body": http.HandlerFunc(c.requestBody),
+	}
+	if c.o.Metrics != nil {
+		routes["GET /metrics"] = c.o.Metrics
+	}
+	for pattern, handle := range map[string]answer{
+		"GET /overview":                c.overview,
+		"GET /status":                  c.status,
 		"GET /requests":                c.listRequests,
 		"GET /requests/{id}":           c.getRequest,
+		"GET /requests/{id}/explain":   c.explainRequest,
 		"POST /requests/{id}/replay":   c.replayRequest,
 		"GET /deliveries":              c.listDeliveries,
 		"GET /deliveries/{id}":         c.getDelivery,
 		"POST /deliveries/{id}/replay": c.replayDelivery,
 		"POST /replay":                 c.replayMany,
+		"GET /connectors":              c.listConnectors,
+		"GET /connectors/{key}":        c.getConnector,
 		"POST /webhooks/{workspace}/{integration}/{webhook}/pair": c.pair,
-		"GET /status":                                   c.status,
+		"GET /reloads":                                  c.listReloads,
 		"GET /subscriptions":                            c.listSubscriptions,
 		"POST /subscriptions":                           c.createSubscription,
 		"GET /subscriptions/{workspace}/{name}":         c.getSubscription,
@@ -81,20 +120,26 @@ func New(o Options) *Console {
 		"POST /subscriptions/{workspace}/{name}/pause":  c.pauseSubscription,
 		"POST /subscriptions/{workspace}/{name}/resume": c.resumeSubscription,
 		"POST /subscriptions/{workspace}/{name}/enable": c.enableSubscription,
+		"POST /subscriptions/{workspace}/{name}/test":   c.testSubscription,
+		"GET /destinations":                             c.listDestinations,
+		"GET /destinations/{workspace}/{name}":          c.getDestination,
+		"GET /audit":                                    c.listChanges,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
-		c.mux.Handle(method+" /api/v1"+path, answer(handle))
+		routes[method+" /api/v1"+path] = handle
 	}
-	return c
+	return routes
 }
+
+// Close ends the streams that are open; later ones end at once.
+func (c *Console) Close() { c.closeOnce.Do(func() { close(c.closing) }) }
 
 // SetServing says whether requests to webhooks are being taken; they are not
 // at first, nor while the gateway drains.
 func (c *Console) SetServing(serving bool) { c.serving.Store(serving) }
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
+	secure(w.Header())
 	if err := c.guard.check(r); err != nil {
 		writeProblem(w, err)
 		return
@@ -121,10 +166,8 @@ func (c *Console) health(w http.ResponseWriter, _ *http.Request) {
 // unready, since the others serve.
 func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 	status, reason := http.StatusOK, "ready"
-	if !c.serving.Load() {
-		status, reason = http.StatusServiceUnavailable, "starting or draining"
-	} else if err := c.o.Ready(); err != nil {
-		status, reason = http.StatusServiceUnavailable, err.Error()
+	if ready, why := c.readiness(); !ready {
+		status, reason = http.StatusServiceUnavailable, why
 	}
 	if !r.URL.Query().Has("verbose") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"switchhook/gateway/activity"
 	"switchhook/gateway/config"
 	"switchhook/gateway/console"
 	"switchhook/gateway/deliver"
@@ -34,6 +36,7 @@ parametersSchema: {type: object, properties: {secret: {type: string}}}
 globalWebhooks:
   events:
     verify: none
+    handshake: {when: {query: {challenge: {$exist: true}}}, respond: {text: "${query.challenge}"}}
     handle: "HANDLER"
 `
 
@@ -53,6 +56,7 @@ type fakeDeliver struct {
 	mu      sync.Mutex
 	offered []*hook.Delivery
 	woken   []string
+	tried   []*hook.Event
 }
 
 func (f *fakeDeliver) Offer(ds []*hook.Delivery) {
@@ -68,6 +72,13 @@ func (f *fakeDeliver) Wake(id string) {
 }
 func (f *fakeDeliver) Reload()                    {}
 func (f *fakeDeliver) State(string) deliver.State { return deliver.State{Breaker: "closed"} }
+func (f *fakeDeliver) Totals() deliver.Totals     { return deliver.Totals{} }
+func (f *fakeDeliver) Try(_ context.Context, sub *hook.Subscription, e *hook.Event) hook.Attempt {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tried = append(f.tried, e)
+	return hook.Attempt{Number: 1, At: time.Now(), Took: time.Millisecond, Status: 503, Class: "status", Error: "the receiver answered 503 Service Unavailable", Response: []byte("no")}
+}
 
 type world struct {
 	t        *testing.T
@@ -77,6 +88,8 @@ type world struct {
 	pipeline *ingest.Pipeline
 	deliver  *fakeDeliver
 	console  *console.Console
+	activity *activity.Log
+	logged   *bytes.Buffer
 	requests int
 }
 
@@ -91,11 +104,22 @@ func newWorld(t *testing.T, handler, listen, token string) *world {
 	w.load(handler)
 	ids := 0
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+	w.activity, w.logged = activity.New(time.Now), &bytes.Buffer{}
 	w.pipeline = ingest.New(ingest.Options{Engine: engine, Store: w.store, Subscriptions: w.live, Offer: w.deliver.Offer, Now: time.Now,
-		NewID: func() string { ids++; return strconv.Itoa(ids) }, Logger: logger})
-	w.console = console.New(console.Options{Ready: func() error { return nil }, Live: w.live, Version: "test", Listen: listen,
-		Token: config.NewSecret(token), Store: w.store, Pipeline: w.pipeline, Deliver: w.deliver, Now: time.Now})
+		NewID: func() string { ids++; return strconv.Itoa(ids) }, Logger: logger, Observer: w.activity})
+	w.console = console.New(console.Options{Metrics: plainMetrics, Ready: func() error { return nil }, Live: w.live, Version: "test", Listen: listen,
+		Token: config.NewSecret(token), Store: w.store, Pipeline: w.pipeline, Deliver: w.deliver, Now: time.Now,
+		Activity: w.activity, Logger: slog.New(slog.NewTextHandler(w.logged, nil))})
 	return w
+}
+
+var plainMetrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+})
+
+// newBare is a console that has nothing to show.
+func newBare() *console.Console {
+	return console.New(console.Options{Listen: loopback, Metrics: plainMetrics})
 }
 
 // load writes the configuration with a handler, and reads it.
@@ -132,6 +156,13 @@ func (w *world) receive(body string) string {
 func (w *world) send(r *http.Request) (int, string, http.Header) {
 	rec := httptest.NewRecorder()
 	w.console.ServeHTTP(rec, r)
+	contract, err := theContract()
+	if err == nil {
+		err = contract.check(r, rec.Code, rec.Header(), rec.Body.String())
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
 	return rec.Code, rec.Body.String(), rec.Header()
 }
 

@@ -75,6 +75,7 @@ func (c *Console) replayDelivery(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	c.o.Deliver.Wake(sub)
+	c.changed(r, "delivery.replay", d.ID, "to %s", sub)
 	return http.StatusOK, replayed{Count: 1}, nil
 }
 
@@ -117,6 +118,9 @@ func (c *Console) replayMany(r *http.Request) (int, any, error) {
 		return 0, nil, notFound(fmt.Sprintf("there is no subscription %q; its id is WORKSPACE/NAME", body.Subscription))
 	}
 	result, err := c.replay(r.Context(), q)
+	if result.Count > 0 {
+		c.changed(r, "replay", body.Subscription, "%d deliveries, state %q, selector %q, after %q, before %q", result.Count, q.State, body.Selector, body.After, body.Before)
+	}
 	if err != nil {
 		return 0, nil, err
 	}

@@ -23,6 +23,7 @@ func (c *Console) pair(r *http.Request) (int, any, error) {
 	}
 	until := c.o.Now().Add(pairingTime)
 	c.o.Live.OpenPairing(e, until)
+	c.changed(r, "webhook.pair", id, "until %s", until.UTC().Format(time.RFC3339))
 	return http.StatusOK, struct {
 		Webhook string    `json:"webhook"`
 		URL     string    `json:"url"`

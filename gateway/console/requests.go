@@ -106,12 +106,13 @@ func (q *query) oneOf(name string, known []string) string {
 }
 
 func (c *Console) listRequests(r *http.Request) (int, any, error) {
-	q := newQuery(r, "workspace", "integration", "webhook", "connector", "outcome", "text", "after", "before", "cursor", "limit")
+	q := newQuery(r, "workspace", "integration", "webhook", "connector", "outcome", "status", "text", "after", "before", "cursor", "limit")
 	filter := store.RequestQuery{
 		Workspace: q.text("workspace"), Integration: q.text("integration"), Webhook: q.text("webhook"), Connector: q.text("connector"),
 		Outcome: hook.Outcome(q.oneOf("outcome", outcomes)), Text: q.text("text"),
 		After: q.time("after"), Before: q.time("before"), Cursor: q.text("cursor"), Limit: q.limit(),
 	}
+	filter.MinStatus, filter.MaxStatus = q.status()
 	if q.err != nil {
 		return 0, nil, q.err
 	}
@@ -134,6 +135,21 @@ func (c *Console) getRequest(r *http.Request) (int, any, error) {
 	return http.StatusOK, viewRequest(stored), nil
 }
 
+// requestBody sends a body as the bytes that came. They are anybody's, so
+// browsers must save and not show them.
+func (c *Console) requestBody(w http.ResponseWriter, r *http.Request) {
+	stored, err := c.stored(r)
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name.FindString(stored.Request.ID)+`.body"`)
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
+	w.Header().Set("Content-Length", strconv.Itoa(len(stored.Request.Body)))
+	_, _ = w.Write(stored.Request.Body) // the client may be gone
+}
+
 func (c *Console) stored(r *http.Request) (*store.Stored, error) {
 	stored, err := c.o.Store.Request(r.Context(), r.PathValue("id"))
 	if errors.Is(err, store.ErrNotFound) {
@@ -151,6 +167,8 @@ type rerun struct {
 	// Stored are the events that were stored before, Events those of now.
 	Stored []event `json:"stored"`
 	Events []event `json:"events"`
+	// Diff compares them.
+	Diff []difference `json:"diff"`
 	// Deliveries is how many deliveries were made, or would be in a dry run.
 	Deliveries int `json:"deliveries"`
 }
@@ -195,7 +213,9 @@ func (c *Console) replayRequest(r *http.Request) (int, any, error) {
 		if len(rec.Deliveries) > 0 {
 			c.o.Deliver.Offer(rec.Deliveries)
 		}
+		c.changed(r, "request.replay", req.ID, "%s, %d events, %d deliveries", rec.Outcome, len(rec.Events), len(rec.Deliveries))
 	}
+	result.Diff = diff(stored.Events, rec.Events)
 	result.Events, result.Deliveries = viewEvents(rec.Events), len(rec.Deliveries)
 	return http.StatusOK, result, nil
 }
@@ -218,7 +238,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	return content, nil
 }
 
-// status is figures about the gateway.
+// status is figures about the gateway, few and quick.
 func (c *Console) status(r *http.Request) (int, any, error) {
 	stats, err := c.o.Store.Stats(r.Context())
 	if err != nil {
@@ -243,15 +263,11 @@ func (c *Console) status(r *http.Request) (int, any, error) {
 		OldestPending *time.Time  `json:"oldestPending,omitempty"`
 		OldestRequest *time.Time  `json:"oldestRequest,omitempty"`
 	}{
-		Ready: c.serving.Load(), Version: c.o.Version, Generation: g.Number, Connectors: []connector{},
+		Version: c.o.Version, Generation: g.Number, Connectors: []connector{},
 		Requests: stats.Requests, Events: stats.Events, Pending: stats.Pending, Dead: stats.Dead, Bytes: stats.Bytes,
 		OldestPending: optional(stats.OldestPending), OldestRequest: optional(stats.OldestRequest),
 	}
-	if !v.Ready {
-		v.Reason = "starting or draining"
-	} else if err := c.o.Ready(); err != nil {
-		v.Ready, v.Reason = false, err.Error()
-	}
+	v.Ready, v.Reason = c.readiness()
 	for _, k := range g.Connectors {
 		v.Connectors = append(v.Connectors, connector{k.Key, string(k.State)})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +26,17 @@ func (c *Console) listSubscriptions(r *http.Request) (int, any, error) {
 	if q.err != nil {
 		return 0, nil, q.err
 	}
-	var found []*live.Resolved
+	found, next := c.subscriptions(workspace, cursor, limit)
+	p := page[subscription]{Items: make([]subscription, len(found)), Next: next}
+	for i, s := range found {
+		p.Items[i] = c.viewSubscription(s)
+	}
+	return http.StatusOK, p, nil
+}
+
+// subscriptions returns up to limit of them, those of a workspace ("": of all)
+// behind a cursor, and the cursor for the next.
+func (c *Console) subscriptions(workspace, cursor string, limit int) (found []*live.Resolved, next string) {
 	byID := func(a, b *live.Resolved) int { return strings.Compare(a.Subscription.ID(), b.Subscription.ID()) }
 	// There may be a million: only the first limit+1 behind the cursor are kept.
 	trim := func() {
@@ -49,15 +60,11 @@ func (c *Console) listSubscriptions(r *http.Request) (int, any, error) {
 		return g.Subscription(s.Subscription.ID()) != nil || add(s)
 	})
 	trim()
-	p := page[subscription]{Items: []subscription{}}
-	for i, s := range found {
-		if i == limit {
-			p.Next = found[i-1].Subscription.ID()
-			break
-		}
-		p.Items = append(p.Items, c.viewSubscription(s))
+	if len(found) > limit {
+		found = found[:limit]
+		next = found[limit-1].Subscription.ID()
 	}
-	return http.StatusOK, p, nil
+	return found, next
 }
 
 // idOf is the id of the subscription that the path names.
@@ -170,22 +177,81 @@ func (c *Console) createSubscription(r *http.Request) (int, any, error) {
 		return 0, nil, conflict(fmt.Sprintf("there is a subscription %q already; PUT replaces it", sub.ID()))
 	}
 	view, err := c.put(r, sub)
-	return http.StatusCreated, view, err
+	if err != nil {
+		return 0, nil, err
+	}
+	c.changed(r, "subscription.create", sub.ID(), "to %s", sub.Destination.Type)
+	return http.StatusCreated, view, nil
 }
 
+// putSubscription creates or replaces one. With keepSecrets, what answers do not
+// show of the one that is there is kept, so that a person can edit what was shown.
 func (c *Console) putSubscription(r *http.Request) (int, any, error) {
+	q := newQuery(r, "keepSecrets")
+	keep := q.flag("keepSecrets")
+	if q.err != nil {
+		return 0, nil, q.err
+	}
 	sub, err := decode(r)
 	if err != nil {
 		return 0, nil, err
 	}
 	c.edits.Lock()
 	defer c.edits.Unlock()
-	status := http.StatusOK
-	if c.o.Live.Subscription(sub.ID()) == nil {
-		status = http.StatusCreated
+	status, action := http.StatusOK, "subscription.replace"
+	old := c.o.Live.Subscription(sub.ID())
+	if old == nil {
+		status, action = http.StatusCreated, "subscription.create"
+	} else if keep {
+		if err := keepSecrets(&sub.Destination, &old.Subscription.Destination); err != nil {
+			return 0, nil, err
+		}
 	}
 	view, err := c.put(r, sub)
-	return status, view, err
+	if err != nil {
+		return 0, nil, err
+	}
+	c.changed(r, action, sub.ID(), "to %s", sub.Destination.Type)
+	return status, view, nil
+}
+
+// keepSecrets puts the secrets of old in the places of d that were shown
+// without them. They go nowhere else than before: the type and the host stay.
+func keepSecrets(d, old *hook.Destination) error {
+	wants := strings.Contains(d.URL, redacted) || slices.ContainsFunc(d.Headers, func(h hook.Header) bool { return h.Value == redacted })
+	if d.URL == shownURL(old.URL) {
+		d.URL = old.URL
+	}
+	if d.Type != old.Type || origin(d.URL) != origin(old.URL) || d.Type == "kafka" && !slices.Equal(d.Brokers, old.Brokers) {
+		if wants || len(d.Secrets) == 0 && len(old.Secrets) > 0 {
+			return badRequest("keepSecrets: the destination goes somewhere else now, so its secrets, header values and query must be given anew")
+		}
+		return nil
+	}
+	if strings.Contains(d.URL, redacted) {
+		return badRequest("keepSecrets: the url has " + redacted + " in it, but is not the one that was shown")
+	}
+	for i, h := range d.Headers {
+		if h.Value == redacted {
+			if !old.Headers.Has(h.Name) {
+				return badRequest(fmt.Sprintf("keepSecrets: there was no header %q before, so there is no value to keep", h.Name))
+			}
+			d.Headers[i].Value = old.Headers.Get(h.Name)
+		}
+	}
+	if len(d.Secrets) == 0 {
+		d.Secrets = old.Secrets
+	}
+	return nil
+}
+
+// origin is scheme and host of a URL.
+func origin(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func (c *Console) deleteSubscription(r *http.Request) (int, any, error) {
@@ -210,6 +276,7 @@ func (c *Console) deleteSubscription(r *http.Request) (int, any, error) {
 	}
 	c.o.Live.SetDisabled(id, "")
 	c.o.Deliver.Reload()
+	c.changed(r, "subscription.delete", id, "")
 	return http.StatusNoContent, nil, nil
 }
 
@@ -232,9 +299,12 @@ func (c *Console) setPaused(r *http.Request, paused bool) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	action := "subscription.pause"
 	if !paused {
+		action = "subscription.resume"
 		c.o.Deliver.Wake(changed.ID())
 	}
+	c.changed(r, action, changed.ID(), "")
 	return http.StatusOK, view, nil
 }
 
@@ -252,5 +322,6 @@ func (c *Console) enableSubscription(r *http.Request) (int, any, error) {
 	}
 	c.o.Live.SetDisabled(id, "")
 	c.o.Deliver.Wake(id)
+	c.changed(r, "subscription.enable", id, "")
 	return http.StatusOK, c.viewSubscription(s), nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"switchhook/gateway/deliver"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/live"
 	"switchhook/gateway/store"
@@ -73,6 +74,15 @@ func shownURL(text string) string {
 	return u.String()
 }
 
+// shownCall is the URL that a webhook was called with.
+func shownCall(text string) string {
+	base, query, has := strings.Cut(text, "?")
+	if !has {
+		return base
+	}
+	return base + "?" + shownQuery(query, false)
+}
+
 // optional is a time that is left out when it is zero.
 func optional(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -113,6 +123,7 @@ type request struct {
 	Webhook     string       `json:"webhook"`
 	Connector   string       `json:"connector"`
 	Method      string       `json:"method"`
+	URL         string       `json:"url"`
 	Path        string       `json:"path"`
 	Query       string       `json:"query"`
 	Headers     hook.Headers `json:"headers"`
@@ -128,8 +139,10 @@ type request struct {
 	Notes      []string           `json:"notes"`
 	Console    []hook.ConsoleLine `json:"console"`
 	HandlerMS  float64            `json:"handlerMs"`
-	Events     []event            `json:"events"`
-	Deliveries []delivery         `json:"deliveries"`
+	// TraceParent is that of the request, which its deliveries continue.
+	TraceParent string     `json:"traceParent,omitempty"`
+	Events      []event    `json:"events"`
+	Deliveries  []delivery `json:"deliveries"`
 }
 
 type response struct {
@@ -174,11 +187,11 @@ func viewRequest(s *store.Stored) request {
 	r := s.Request
 	v := request{
 		ID: r.ID, Workspace: r.Workspace, Integration: r.Integration, Webhook: r.Webhook, Connector: r.Connector,
-		Method: r.Method, Path: r.Path, Query: shownQuery(r.Query, false), Headers: shownHeaders(r.Headers, false), Body: r.Body,
+		Method: r.Method, URL: shownCall(r.URL), Path: r.Path, Query: shownQuery(r.Query, false), Headers: shownHeaders(r.Headers, false), Body: r.Body,
 		RemoteAddr: r.RemoteAddr, ReceivedAt: r.ReceivedAt, Verified: s.Verified, Outcome: s.Outcome,
 		Response: response{s.Response.Status, shownHeaders(s.Response.Headers, false), string(s.Response.Body)},
 		Failure:  s.Failure, Notes: append([]string{}, s.Notes...), Console: append([]hook.ConsoleLine{}, s.Console...),
-		HandlerMS: milliseconds(s.HandlerTime), Events: viewEvents(s.Events), Deliveries: []delivery{},
+		HandlerMS: milliseconds(s.HandlerTime), TraceParent: r.Headers.Get("traceparent"), Events: viewEvents(s.Events), Deliveries: []delivery{},
 	}
 	if v.Body == nil {
 		v.Body = []byte{}
@@ -200,9 +213,13 @@ func viewRequest(s *store.Stored) request {
 func viewEvents(events []*hook.Event) []event {
 	views := make([]event, len(events))
 	for i, e := range events {
-		views[i] = event{e.ID, e.Key, e.Selector, e.Type, viewPayload(e.Payload), e.Duplicate}
+		views[i] = viewEvent(e)
 	}
 	return views
+}
+
+func viewEvent(e *hook.Event) event {
+	return event{e.ID, e.Key, e.Selector, e.Type, viewPayload(e.Payload), e.Duplicate}
 }
 
 // viewPayload is a payload within JSON, which must be UTF-8.
@@ -222,9 +239,13 @@ func viewDelivery(d *hook.Delivery, attempts []hook.Attempt) delivery {
 		v.DueAt = optional(d.DueAt)
 	}
 	for _, a := range attempts {
-		v.History = append(v.History, attempt{a.Number, a.At, milliseconds(a.Took), a.Status, a.Class, a.Error, string(a.Response)})
+		v.History = append(v.History, viewAttempt(a))
 	}
 	return v
+}
+
+func viewAttempt(a hook.Attempt) attempt {
+	return attempt{a.Number, a.At, milliseconds(a.Took), a.Status, a.Class, a.Error, string(a.Response)}
 }
 
 type subscription struct {
@@ -275,13 +296,17 @@ type delivering struct {
 	LastError string     `json:"lastError,omitempty"`
 }
 
+func viewDelivering(s deliver.State) delivering {
+	return delivering{s.InFlight, s.Buffered, s.Breaker, s.Waiting, optional(s.NextDue), s.LastError}
+}
+
 func (c *Console) viewSubscription(r *live.Resolved) subscription {
-	s, state := r.Subscription, c.o.Deliver.State(r.Subscription.ID())
+	s := r.Subscription
 	v := subscription{
 		ID: s.ID(), Workspace: s.Workspace, Name: s.Name, Origin: "api", Integration: s.Integration, Webhook: s.Webhook,
 		Selector: s.Selector, Event: s.Event, Parameters: s.Parameters, Filter: s.Filter, Ordered: s.Ordered, Paused: s.Paused,
 		Disabled: c.o.Live.DisabledReason(s.ID()), Inactive: r.Inactive, Destination: viewDestination(s.Destination),
-		Delivering: delivering{state.InFlight, state.Buffered, state.Breaker, state.Waiting, optional(state.NextDue), state.LastError},
+		Delivering: viewDelivering(c.o.Deliver.State(s.ID())),
 	}
 	if c.o.Live.Current().Subscription(s.ID()) != nil {
 		v.Origin = "config"

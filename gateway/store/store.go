@@ -127,6 +127,9 @@ type Store interface {
 	// Disabled returns the disabled subscriptions with their reasons.
 	Disabled(ctx context.Context) (map[string]string, error)
 
+	// AddChange keeps a change that a person made. At least the last 10,000 are kept.
+	AddChange(ctx context.Context, c Change) error
+
 	// Sweep deletes at most limit of the oldest requests: those received before the
 	// given time, and any as long as the store holds more than maxBytes (0: no bound), with their events and
 	// settled deliveries; requests with pending or waiting deliveries stay, and so do
@@ -160,6 +163,28 @@ type Reader interface {
 	Delivery(ctx context.Context, id string) (*hook.Delivery, []hook.Attempt, error)
 	// Deliveries lists deliveries, with their events but without payloads.
 	Deliveries(ctx context.Context, q DeliveryQuery) (page []*hook.Delivery, next string, err error)
+	// Backlog counts the deliveries of a subscription, each up to most. The cost grows with
+	// most, not with what is stored.
+	Backlog(ctx context.Context, subscription string, most int) (Backlog, error)
+	// Changes lists what AddChange was given; a limit as in RequestQuery.
+	Changes(ctx context.Context, cursor string, limit int) (page []Change, next string, err error)
+}
+
+// Backlog is how many deliveries of a subscription are not done.
+type Backlog struct {
+	// Open are pending or waiting.
+	Open, Dead int
+}
+
+// Change is something that a person changed by way of the admin API.
+type Change struct {
+	At time.Time
+	// Action is what was done, such as "subscription.put", and Target to what: an id, or "".
+	Action, Target string
+	// Detail is one line more, without secrets; may be "".
+	Detail string
+	// Remote is the caller's IP address, Agent the beginning of its User-Agent.
+	Remote, Agent string
 }
 
 // Stored is a record as it is read back.
@@ -173,6 +198,8 @@ type Stored struct {
 type RequestQuery struct {
 	Workspace, Integration, Webhook, Connector string
 	Outcome                                    hook.Outcome
+	// MinStatus and MaxStatus bound the status of the answer; both 0: any.
+	MinStatus, MaxStatus int
 	// Text must occur in the request's body, id, path or in an event's selector, byte for byte.
 	// A Text that is the whole id of a stored request finds that one alone.
 	Text string

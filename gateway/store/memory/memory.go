@@ -35,6 +35,7 @@ type Store struct {
 	state      map[string]map[string]string
 	subs       map[string]*hook.Subscription
 	disabled   map[string]string
+	changes    []store.Change
 	bytes      int64
 }
 

@@ -73,7 +73,7 @@ func (s *Store) Requests(ctx context.Context, q store.RequestQuery) ([]store.Req
 		r := req.rec.Request
 		if req.seq >= below || !matches(q.Workspace, r.Workspace) || !matches(q.Integration, r.Integration) ||
 			!matches(q.Webhook, r.Webhook) || !matches(q.Connector, r.Connector) ||
-			!matches(string(q.Outcome), string(req.rec.Outcome)) || !within(r.ReceivedAt, q.After, q.Before) || !s.contains(req, q.Text) {
+			!matches(string(q.Outcome), string(req.rec.Outcome)) || !answered(q, req.rec.Response.Status) || !within(r.ReceivedAt, q.After, q.Before) || !s.contains(req, q.Text) {
 			continue
 		}
 		if len(page) == store.PageLimit(q.Limit) {
@@ -93,6 +93,10 @@ func (s *Store) Requests(ctx context.Context, q store.RequestQuery) ([]store.Req
 		page = append(page, sum)
 	}
 	return page, "", nil
+}
+
+func answered(q store.RequestQuery, status int) bool {
+	return q.MinStatus == 0 && q.MaxStatus == 0 || status >= q.MinStatus && status <= q.MaxStatus
 }
 
 func matches(want, got string) bool { return want == "" || want == got }
@@ -151,6 +155,51 @@ func (s *Store) Deliveries(ctx context.Context, q store.DeliveryQuery) ([]*hook.
 			d.Event.Payload = nil
 			page = append(page, d)
 		}
+	}
+	return page, "", nil
+}
+
+func (s *Store) Backlog(ctx context.Context, subscription string, most int) (b store.Backlog, err error) {
+	if err := s.enter(ctx); err != nil {
+		return b, err
+	}
+	defer s.mu.Unlock()
+	for _, n := range s.deliveries {
+		switch {
+		case n.d.Subscription != subscription:
+		case n.d.State == hook.Dead:
+			b.Dead = min(b.Dead+1, most)
+		case open(n.d.State):
+			b.Open = min(b.Open+1, most)
+		}
+	}
+	return b, nil
+}
+
+func (s *Store) AddChange(ctx context.Context, c store.Change) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	c.At = c.At.UTC()
+	s.changes = append(s.changes, c)
+	return nil
+}
+
+func (s *Store) Changes(ctx context.Context, c string, limit int) (page []store.Change, next string, err error) {
+	below, err := cursor("c", c)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer s.mu.Unlock()
+	for i := min(int64(len(s.changes)), below-1); i > 0; i-- {
+		if len(page) == store.PageLimit(limit) {
+			return page, "c" + strconv.FormatInt(i+1, 10), nil
+		}
+		page = append(page, s.changes[i-1])
 	}
 	return page, "", nil
 }

@@ -288,12 +288,13 @@ func (s *Store) requestsIn(ctx context.Context, c *conn, e *effort, q store.Requ
 	if q.Text != "" {
 		most = textStep
 	}
-	inside := b.within(q.After, q.Before)
+	inside, anyStatus := b.within(q.After, q.Before), q.MinStatus == 0 && q.MaxStatus == 0
 	after, before := q.After.UnixNano(), q.Before.UnixNano()
-	if err := c.query(ctx, "SELECT id, source, outcome, received FROM requests WHERE id BETWEEN ? AND ? ORDER BY id DESC", func(r row) bool {
+	if err := c.query(ctx, "SELECT id, source, outcome, received, status FROM requests WHERE id BETWEEN ? AND ? ORDER BY id DESC", func(r row) bool {
 		e.rows++
 		id, at := r.int(0), r.int(3)
 		if (sources == nil || sources[r.int(1)]) && (q.Outcome == "" || outcome == r.int(2)) &&
+			(anyStatus || q.MinStatus <= int(r.int(4)) && int(r.int(4)) <= q.MaxStatus) &&
 			(inside || (q.After.IsZero() || at >= after) && (q.Before.IsZero() || at < before)) {
 			ids = append(ids, id)
 			if len(ids) == most {
@@ -570,6 +571,58 @@ func (s *Store) deliveriesIn(ctx context.Context, c *conn, e *effort, q store.De
 		}
 	}
 	return page, reached, nil
+}
+
+func (s *Store) Backlog(ctx context.Context, subscription string, most int) (b store.Backlog, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		sub, err := subscriptionID(ctx, c, subscription)
+		if err != nil || sub == 0 {
+			return err
+		}
+		for _, count := range [...]struct {
+			into  *int
+			query string
+		}{
+			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_due WHERE subscription = ? AND state = 0 LIMIT ?)"},
+			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_lane WHERE subscription = ? AND lane IS NOT NULL AND state < 2 AND state = 1 LIMIT ?)"},
+			{&b.Dead, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_dead_of WHERE subscription = ? AND state = 3 LIMIT ?)"},
+		} {
+			n, err := c.number(count.query, sub, int64(most))
+			if err != nil {
+				return err
+			}
+			*count.into = min(*count.into+int(n), most)
+		}
+		return nil
+	})
+	if err != nil {
+		return b, fmt.Errorf("backlog of %s: %w", subscription, err)
+	}
+	return b, nil
+}
+
+func (s *Store) Changes(ctx context.Context, from string, limit int) (page []store.Change, next string, err error) {
+	below, err := cursor("c", from)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = store.PageLimit(limit)
+	err = s.read(ctx, func(c *conn) error {
+		last := int64(0)
+		return c.query(ctx, "SELECT id, at, action, target, detail, remote, agent FROM changes WHERE id < ? ORDER BY id DESC LIMIT ?", func(r row) bool {
+			if len(page) == limit {
+				next = "c" + strconv.FormatInt(last, 10)
+				return false
+			}
+			last = r.int(0)
+			page = append(page, store.Change{At: fromNano(r.int(1)), Action: r.text(2), Target: r.text(3), Detail: r.text(4), Remote: r.text(5), Agent: r.text(6)})
+			return true
+		}, below, int64(limit+1))
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("changes: %w", err)
+	}
+	return page, next, nil
 }
 
 func (s *Store) Stats(ctx context.Context) (st store.Stats, err error) {

@@ -146,6 +146,15 @@ CREATE TABLE blocks(
 	newest INTEGER NOT NULL,
 	marks BLOB NOT NULL
 );
+`, `
+-- Few deliveries die, so this costs next to nothing; it counts those of a subscription.
+CREATE INDEX deliveries_dead_of ON deliveries(subscription) WHERE state = 3;
+
+CREATE TABLE changes(
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	at INTEGER NOT NULL,
+	action TEXT NOT NULL, target TEXT, detail TEXT, remote TEXT, agent TEXT
+);
 `}
 
 // NewerError says that the database was written by a later version of Switchhook.

@@ -314,3 +314,23 @@ func (s *Store) Disable(ctx context.Context, id, reason string) error {
 		return nil
 	})
 }
+
+// keptChanges is how many changes are kept.
+const keptChanges = 100_000
+
+func (s *Store) AddChange(ctx context.Context, c store.Change) error {
+	return s.call(func() error {
+		err := s.write(ctx, int64(len(c.Detail)+512), func(tx *tx) error {
+			if _, err := tx.exec("INSERT INTO changes(at, action, target, detail, remote, agent) VALUES(?, ?, ?, ?, ?, ?)",
+				c.At.UnixNano(), c.Action, c.Target, c.Detail, c.Remote, c.Agent); err != nil {
+				return err
+			}
+			_, err := tx.exec("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", int64(keptChanges))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("keep a change: %w", err)
+		}
+		return nil
+	})
+}

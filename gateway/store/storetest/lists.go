@@ -352,6 +352,9 @@ func testRequests(t *testing.T, open opener) {
 			r.Body = []byte("a needle in the hay \xff\x00 stack")
 			rec.Events[0].Payload = []byte(`{"not searched":"kept apart"}`)
 		}
+		if i%13 == 11 {
+			rec.Response.Status = 400 + i%26
+		}
 		b.append(rec)
 		if len(rec.Deliveries) > 0 && i%10 == 0 {
 			b.settle(rec.Deliveries[0].ID, hook.Dead, 0)
@@ -401,6 +404,9 @@ func testRequests(t *testing.T, open opener) {
 			func(i int, r *hook.Record) bool { return r.Outcome == hook.Failed && i%5 == 0 }},
 		{"an unknown outcome", store.RequestQuery{Outcome: "nope"}, func(int, *hook.Record) bool { return false }},
 		{"an unknown workspace", store.RequestQuery{Workspace: "nope"}, func(int, *hook.Record) bool { return false }},
+		{"one status", store.RequestQuery{MinStatus: 424, MaxStatus: 424}, func(i int, _ *hook.Record) bool { return i%26 == 24 }},
+		{"a class of statuses", store.RequestQuery{MinStatus: 400, MaxStatus: 499, Limit: 9}, func(i int, _ *hook.Record) bool { return i%13 == 11 }},
+		{"a status nobody answered", store.RequestQuery{MinStatus: 500, MaxStatus: 599}, func(int, *hook.Record) bool { return false }},
 		{"after", store.RequestQuery{After: at(600)}, func(i int, _ *hook.Record) bool { return i >= 600 }},
 		{"before", store.RequestQuery{Before: at(50)}, func(i int, _ *hook.Record) bool { return i < 50 }},
 		{"between", store.RequestQuery{After: at(100), Before: at(101), Limit: 3}, func(i int, _ *hook.Record) bool { return i == 100 }},
@@ -628,6 +634,9 @@ func testClosed(t *testing.T, open opener) {
 		"Disabled":           func() error { _, err := b.Disabled(ctx); return err },
 		"Sweep":              func() error { _, err := b.Sweep(ctx, b.Now(), 0, 1); return err },
 		"Stats":              func() error { _, err := b.Stats(ctx); return err },
+		"Backlog":            func() error { _, err := b.Backlog(ctx, "demo/s", 1); return err },
+		"Changes":            func() error { _, _, err := b.Changes(ctx, "", 1); return err },
+		"AddChange":          func() error { return b.AddChange(ctx, store.Change{}) },
 		"Err":                b.Err,
 	} {
 		if err := call(); !errors.Is(err, store.ErrClosed) {

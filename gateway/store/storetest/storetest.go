@@ -39,6 +39,8 @@ func Test(t *testing.T, open func(t *testing.T, opt store.Options) store.Store) 
 		{"requests", testRequests},
 		{"deliveries", testDeliveries},
 		{"stats", testStats},
+		{"backlog", testBacklog},
+		{"changes", testChanges},
 		{"closed", testClosed},
 		{"concurrency", testConcurrency},
 	} {
