@@ -1,0 +1,48 @@
+// https://cloud.google.com/pubsub/docs/push#receive_push
+// Unwrapped, the body is the message's data, and what else there is stands in headers.
+export default function handle({ data, headers, rawBytes }) {
+  const id = headers['x-goog-pubsub-message-id']
+  if (id) {
+    const name = headers['x-goog-pubsub-subscription-name']
+    const payload = data ?? (rawBytes.length > 0 ? { data_base64: Buffer.from(rawBytes).toString('base64') } : null)
+    return { events: [one(id, name, { eventType: headers.eventtype, 'ce-type': headers['ce-type'] }, payload)] }
+  }
+  if (typeof data?.message?.messageId !== 'string' || typeof data.subscription !== 'string') {
+    throw new HttpError(400, 'the body is not a message of Pub/Sub; unwrapped messages need the metadata in headers')
+  }
+  const { data: encoded, ...message } = data.message
+  const payload = { ...data, message: { ...message, ...decode(encoded ?? '') } }
+  return { events: [one(message.messageId, data.subscription, message.attributes ?? {}, payload)] }
+}
+
+// Ids are unique within a topic, so the subscription joins them.
+function one(id, subscription, attributes, payload) {
+  // projects/acme/subscriptions/orders
+  const [, project, , name] = String(subscription).split('/')
+  const type = attributes.eventType ?? attributes['ce-type'] ?? 'message'
+  return { id: `${subscription}/${id}`, type, selector: [type, project, name].filter(Boolean).join('/'), payload }
+}
+
+// The data is JSON, text, or bytes.
+function decode(encoded) {
+  const bytes = Buffer.from(encoded, 'base64')
+  let text
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return { data_base64: encoded }
+  }
+  try {
+    return { data: JSON.parse(exact(text)) }
+  } catch {
+    return { data: text }
+  }
+}
+
+// Integers that JavaScript would round become strings, as Google writes 64 bits in JSON elsewhere.
+function exact(text) {
+  if (!/\d{16}/.test(text)) return text
+  return text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
+    /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token,
+  )
+}
