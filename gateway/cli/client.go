@@ -49,6 +49,32 @@ func newClient(cfg *config.Config) *client {
 // call makes a call; path begins behind /api/v1. It returns the body of a 2xx
 // answer. Where nobody answers the exit code is that of usage errors.
 func (c *client) call(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
+	resp, err := c.open(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the gateway's answer: %w", err)
+	}
+	return answer, nil
+}
+
+// unreachable is the error of a call that nobody answers.
+type unreachable struct {
+	base string
+	err  error
+}
+
+func (e *unreachable) Error() string {
+	return fmt.Sprintf("the gateway does not answer at %s (admin.listen of the configuration): %v\nStart it with 'switchhook serve', or name its configuration with --config.", e.base, e.err)
+}
+
+func (e *unreachable) Unwrap() error { return e.err }
+
+// open makes a call like call, and returns the answer with its body still to be read and closed.
+func (c *client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
@@ -61,6 +87,7 @@ func (c *client) call(ctx context.Context, method, path string, body any) (json.
 	if err != nil {
 		return nil, fmt.Errorf("calling the gateway: %w", err)
 	}
+	req.Header.Set("User-Agent", "switchhook-cli")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -68,8 +95,7 @@ func (c *client) call(ctx context.Context, method, path string, body any) (json.
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	// No proxy: the gateway is where the configuration says.
-	direct := &http.Client{Transport: &http.Transport{}}
-	defer direct.CloseIdleConnections()
+	direct := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := direct.Do(req)
 	if err != nil {
 		var cause *url.Error
@@ -79,15 +105,15 @@ func (c *client) call(ctx context.Context, method, path string, body any) (json.
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, usageError("the gateway does not answer at %s (admin.listen of the configuration): %w\nStart it with 'switchhook serve', or name its configuration with --config.", c.base, err)
+		return nil, &exitError{exitUsage, &unreachable{c.base, err}}
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, fmt.Errorf("reading the gateway's answer: %w", err)
-	}
-	if resp.StatusCode/100 == 2 {
-		return answer, nil
 	}
 	var problem struct{ Detail string }
 	if json.Unmarshal(answer, &problem) != nil || problem.Detail == "" {

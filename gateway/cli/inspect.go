@@ -3,7 +3,9 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,13 +23,17 @@ type timeline struct {
 	Text                                           *string
 	ReceivedAt                                     time.Time
 	Outcome                                        string
-	Response                                       struct{ Status int }
-	Failure                                        *hook.Failure
-	Notes                                          []string
-	Console                                        []hook.ConsoleLine
-	HandlerMs                                      float64
-	Events                                         []shownEvent
-	Deliveries                                     []struct {
+	Response                                       struct {
+		Status int
+		Text   string
+	}
+	TraceParent string
+	Failure     *hook.Failure
+	Notes       []string
+	Console     []hook.ConsoleLine
+	HandlerMs   float64
+	Events      []shownEvent
+	Deliveries  []struct {
 		ID, EventID, Subscription, State string
 		DueAt                            *time.Time
 		History                          []struct {
@@ -97,6 +103,9 @@ func (t *timeline) write(b *strings.Builder) {
 	line("  webhook    %s/%s/%s (connector %s)", t.Workspace, t.Integration, t.Webhook, t.Connector)
 	line("  verified   %s", t.Verified)
 	line("  outcome    %s, answered %d, handler took %.1f ms", t.Outcome, t.Response.Status, t.HandlerMs)
+	if t.TraceParent != "" {
+		line("  trace      %s", t.TraceParent)
+	}
 	for _, n := range t.Notes {
 		line("  note       %s", n)
 	}
@@ -118,16 +127,21 @@ func (t *timeline) write(b *strings.Builder) {
 	} else {
 		line("\n  %d bytes that are not text", len(t.Body))
 	}
+	if t.Response.Text != "" {
+		line("\nresponse %d\n%s", t.Response.Status, indent(short(t.Response.Text)))
+	}
 	for _, e := range t.Events {
 		mark := ""
 		if e.Duplicate {
 			mark = "  duplicate, not delivered"
 		}
 		line("\nevent %s  %s%s\n%s", e.ID, e.Selector, mark, indent(short(string(e.Payload))))
+		delivered := false
 		for _, d := range t.Deliveries {
 			if d.EventID != e.ID {
 				continue
 			}
+			delivered = true
 			due := ""
 			if d.DueAt != nil {
 				due = ", next attempt " + d.DueAt.Format(time.RFC3339)
@@ -146,6 +160,9 @@ func (t *timeline) write(b *strings.Builder) {
 					line("%s", indent(indent(a.Response)))
 				}
 			}
+		}
+		if !delivered && !e.Duplicate {
+			line("  no subscription wanted it; 'switchhook explain %s' says why", t.ID)
 		}
 	}
 }
@@ -182,36 +199,75 @@ func (p *program) statusCommand() *cobra.Command {
 		Short: "Show how the running gateway is",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var s struct {
-				Ready                                  bool
-				Reason, Version                        string
-				Generation                             uint64
-				Requests, Events, Pending, Dead, Bytes int64
-				OldestPending                          *time.Time
-				Connectors                             []struct{ Key, State string }
-			}
-			if err := p.get(c.Context(), "/status", asJSON, &s); err != nil || asJSON {
+			var s overview
+			if err := p.get(c.Context(), "/overview", asJSON, &s); err != nil || asJSON {
 				return err
 			}
-			state := "ready"
-			if !s.Ready {
-				state = "not ready: " + s.Reason
-			}
-			out := p.streams.Out
-			fmt.Fprintf(out, "%s\n  version     %s\n  generation  %d\n", state, s.Version, s.Generation)
-			fmt.Fprintf(out, "  requests    %d\n  events      %d\n  pending     %d deliveries", s.Requests, s.Events, s.Pending)
-			if s.OldestPending != nil {
-				fmt.Fprintf(out, ", the oldest since %s", s.OldestPending.Format(time.RFC3339))
-			}
-			fmt.Fprintf(out, "\n  dead        %d deliveries\n  store       %.1f MiB\n", s.Dead, float64(s.Bytes)/(1<<20))
-			for _, k := range s.Connectors {
-				if k.State != "up" {
-					fmt.Fprintf(out, "  connector   %s is %s\n", k.Key, k.State)
-				}
-			}
-			return nil
+			var b strings.Builder
+			s.write(&b)
+			_, err := fmt.Fprint(p.streams.Out, printable(b.String()))
+			return err
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the answer of the admin API")
 	return c
+}
+
+// overview is what the API says about the gateway.
+type overview struct {
+	Ready           bool
+	Reason, Version string
+	Generation      uint64
+	Now, StartedAt  time.Time
+	Connectors      map[string]int
+	Store           struct {
+		Error                                  string
+		Requests, Events, Pending, Dead, Bytes int64
+		OldestPending                          *time.Time
+	}
+	Delivering struct{ InFlight int }
+	Recent     struct {
+		Seconds                                                                             int
+		Requests, Failed, Refused, Turned, Unverified, Attempts, FailedAttempts, Done, Dead int64
+		Ack, Delivered                                                                      struct {
+			Count         int64
+			P50, P95, P99 float64
+		}
+	}
+}
+
+func (o *overview) write(b *strings.Builder) {
+	line := func(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) }
+	if o.Ready {
+		line("ready")
+	} else {
+		line("not ready: %s", o.Reason)
+	}
+	line("  version     %s", o.Version)
+	line("  up since    %s (%s)", o.StartedAt.Format(time.RFC3339), o.Now.Sub(o.StartedAt).Round(time.Second))
+	line("  generation  %d", o.Generation)
+	oldest := ""
+	if o.Store.OldestPending != nil {
+		oldest = fmt.Sprintf(", the oldest since %s (%s)", o.Store.OldestPending.Format(time.RFC3339), o.Now.Sub(*o.Store.OldestPending).Round(time.Second))
+	}
+	line("  requests    %d\n  events      %d\n  pending     %d deliveries%s, %d under way", o.Store.Requests, o.Store.Events, o.Store.Pending, oldest, o.Delivering.InFlight)
+	line("  dead        %d deliveries\n  store       %.1f MiB", o.Store.Dead, float64(o.Store.Bytes)/(1<<20))
+	if o.Store.Error != "" {
+		line("              %s", o.Store.Error)
+	}
+	for _, state := range slices.Sorted(maps.Keys(o.Connectors)) {
+		if state != "up" {
+			line("  connectors  %d %s; they are in the console, and 'switchhook check' says what is wrong", o.Connectors[state], state)
+		}
+	}
+	r := o.Recent
+	line("\nthe last minute")
+	line("  requests    %d, %d failed, %d refused; %d more not stored, of which %d did not verify", r.Requests, r.Failed, r.Refused, r.Turned, r.Unverified)
+	if r.Ack.Count > 0 {
+		line("  answered    p50 %.1f ms, p99 %.1f ms", r.Ack.P50, r.Ack.P99)
+	}
+	line("  attempts    %d, %d failed; %d deliveries done, %d dead", r.Attempts, r.FailedAttempts, r.Done, r.Dead)
+	if r.Delivered.Count > 0 {
+		line("  delivered   p50 %.1f ms, p99 %.1f ms after they arrived", r.Delivered.P50, r.Delivered.P99)
+	}
 }

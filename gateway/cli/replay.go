@@ -84,12 +84,13 @@ nothing; it prints how the events of now differ from those that are stored.`,
 // is a finding.
 func (p *program) printRerun(answer []byte) error {
 	var r struct {
-		DryRun         bool
-		Outcome        string
-		Failure        *hook.Failure
-		Console        []hook.ConsoleLine
-		Stored, Events []shownEvent
-		Deliveries     int
+		DryRun     bool
+		Outcome    string
+		Failure    *hook.Failure
+		Console    []hook.ConsoleLine
+		Events     []shownEvent
+		Diff       []difference
+		Deliveries int
 	}
 	if err := json.Unmarshal(answer, &r); err != nil {
 		return fmt.Errorf("the gateway's answer: %w", err)
@@ -101,7 +102,7 @@ func (p *program) printRerun(answer []byte) error {
 	fmt.Fprintf(&b, "outcome %s, %d events, %d deliveries", r.Outcome, len(r.Events), r.Deliveries)
 	if r.DryRun {
 		b.WriteString(" (dry run: nothing was stored)\n")
-		writeDiff(&b, r.Stored, r.Events)
+		writeDiff(&b, r.Diff)
 	} else {
 		b.WriteString("\n")
 		for _, e := range r.Events {
@@ -120,36 +121,40 @@ func (p *program) printRerun(answer []byte) error {
 	return nil
 }
 
-// writeDiff shows events by line: "-" only stored, "+" only now, " " both.
-func writeDiff(b *strings.Builder, stored, now []shownEvent) {
-	old, fresh := make([]string, len(stored)), make([]string, len(now))
-	for i, e := range stored {
-		old[i] = e.line()
+// difference is how an event of now differs from one that is stored.
+type difference struct {
+	Kind          string
+	Before, After *shownEvent
+	Changes       []struct {
+		Path          string
+		Before, After json.RawMessage
 	}
-	for i, e := range now {
-		fresh[i] = e.line()
-	}
-	// The order of events says nothing about their deliveries, but an event may
-	// come several times.
-	left := map[string]int{}
-	for _, l := range fresh {
-		left[l]++
-	}
-	for _, l := range old {
-		mark := "-"
-		if left[l] > 0 {
-			left[l]--
-			mark = " "
+}
+
+// writeDiff shows events by line: "-" only stored, "+" only now, "~" with
+// changes, which follow, and " " both.
+func writeDiff(b *strings.Builder, list []difference) {
+	for _, d := range list {
+		switch d.Kind {
+		case "same":
+			fmt.Fprintf(b, "  %s\n", d.Before.line())
+		case "removed":
+			fmt.Fprintf(b, "- %s\n", d.Before.line())
+		case "added":
+			fmt.Fprintf(b, "+ %s\n", d.After.line())
+		default:
+			fmt.Fprintf(b, "~ %s\n", d.Before.Selector)
+			for _, c := range d.Changes {
+				if c.Before != nil {
+					fmt.Fprintf(b, "    - %s: %s\n", c.Path, c.Before)
+				}
+				if c.After != nil {
+					fmt.Fprintf(b, "    + %s: %s\n", c.Path, c.After)
+				}
+			}
 		}
-		fmt.Fprintf(b, "%s %s\n", mark, l)
 	}
-	for _, l := range fresh {
-		if left[l] > 0 {
-			left[l]--
-			fmt.Fprintf(b, "+ %s\n", l)
-		}
-	}
-	if len(old) == 0 && len(fresh) == 0 {
+	if len(list) == 0 {
 		b.WriteString("  no events, stored or now\n")
 	}
 }
