@@ -18,7 +18,7 @@ function one(payload, kind) {
   const type = kind === 'interaction' ? payload.type : kind
   const team = payload.team?.id ?? payload.team_id ?? payload.enterprise?.id
   const channel = payload.channel?.id ?? payload.channel_id
-  return { events: [{ type, selector: path(type, team, channel), payload }] }
+  return { events: [{ id: payload.trigger_id, type, selector: path(type, team, channel), payload }] }
 }
 
 function path(...parts) {
