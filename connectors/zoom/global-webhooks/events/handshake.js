@@ -9,6 +9,6 @@ export default function handshake({ data, headers, parameters, rawBytes }) {
   }
   const hmac = (secret, ...parts) => parts.reduce((h, part) => h.update(part), createHmac('sha256', secret)).digest('hex')
   const signed = [`v0:${headers['x-zm-request-timestamp']}:`, rawBytes]
-  const secret = [].concat(parameters.secret).find((one) => headers['x-zm-signature'].toLowerCase() === `v0=${hmac(one, ...signed)}`)
+  const secret = [].concat(parameters.secret ?? [], parameters.secrets ?? []).find((one) => headers['x-zm-signature'].toLowerCase() === `v0=${hmac(one, ...signed)}`)
   return { response: { data: { plainToken, encryptedToken: hmac(secret, plainToken) } } }
 }
