@@ -38,6 +38,7 @@ func (l *loader) eventFolders() {
 			l.event(dir, doc.Root, doc.Root)
 		}
 	}
+	l.dataEvents()
 }
 
 func (l *loader) inlineEvent(e entry) {
@@ -51,6 +52,10 @@ func (l *loader) event(where place, n, at *document.Node) {
 	}
 	// Events of other kinds have keys of their own, so nothing is said about them.
 	for _, name := range []string{"implementationType", "type"} {
+		if kind := n.Get(name); kind != nil && kind.Value == connectorEvent && l.c.Dir {
+			l.connectorEvent(where, n, at, key)
+			return
+		}
 		if kind := n.Get(name); kind != nil && kind.Kind == document.String && kind.Value != globalWebhookEvent {
 			l.foreignEvent(key, kind)
 			return

@@ -17,6 +17,7 @@ import (
 type method struct {
 	name      string   // canonical
 	spellings []string // in camelCase; kebab-case is understood of each
+	files     []string // the names of files, where they are not the spellings
 }
 
 func (m method) is(key string) bool {
@@ -231,7 +232,7 @@ func (l *loader) inlineCode(m method, n *document.Node, kind string) *Function {
 // inlineMapping takes a mapping that stands in a spec as YAML.
 func (l *loader) inlineMapping(m method, n *document.Node) *Function {
 	return &Function{Name: m.name, Kind: Mapping, CodeFile: l.relative(n.Document().File), Node: n,
-		Code: string(n.JSON()), Line: n.Line, Column: n.Column}
+		Mapping: n, Code: string(n.JSON()), Line: n.Line, Column: n.Column}
 }
 
 // relative is a file of the connector relative to its root; the base name in the single-file form.
@@ -297,7 +298,7 @@ func (l *loader) candidates(m method, where place, kind string) []string {
 		}
 		for _, ending := range endings {
 			for _, name := range names {
-				if base, ok := strings.CutSuffix(name, ending); ok && m.is(base) {
+				if base, ok := strings.CutSuffix(name, ending); ok && m.isFile(base) {
 					found = append(found, where.path+"/"+name)
 				}
 			}
@@ -321,9 +322,9 @@ func (l *loader) defaultFile(m method, where place, kind string, at *document.No
 		if at == nil {
 			return nil
 		}
-		expected := kebab(m.spellings[0]) + scriptEndings[0]
+		expected := m.file() + scriptEndings[0]
 		if kind == Mapping {
-			expected = kebab(m.spellings[0]) + mappingEndings[0]
+			expected = m.file() + mappingEndings[0]
 		}
 		d := at.Errorf("not-found", "there is no file %s for the function %q", l.folder.show(where.path+"/"+expected), m.name)
 		names, _ := l.folder.names(where.path)

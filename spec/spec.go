@@ -95,7 +95,7 @@ type GlobalWebhook struct {
 }
 
 // Event is a kind of event that subscriptions can name instead of a webhook key and a
-// selector, which it computes from parameters: either by Selector or by GetEventSelector, exactly one of
+// selector, which it computes from parameters: by Selector, GetEventSelector or GetEventConfig, exactly one of
 // which is set when the connector has no errors.
 type Event struct {
 	Key, Name, Description string
@@ -110,6 +110,12 @@ type Event struct {
 	Selector *Template
 	// GetEventSelector computes {globalWebhookKey, globalWebhookEventSelector} from {parameters}.
 	GetEventSelector *Function
+	// GetEventConfig names another event of the connector and its parameters, {eventKey, eventParameters}, from
+	// {parameters}; this event is then made of that one.
+	GetEventConfig *Function
+	// ExtractEvents makes {events} of {events}, the payloads of the other event, where GetEventConfig is set; nil
+	// takes them as they are.
+	ExtractEvents *Function
 	// Node is the event's spec: the root of its spec.yml, or its entry in the single file.
 	Node *document.Node
 }
@@ -125,7 +131,7 @@ const (
 // Function says where the code of one function of a connector is: in File, or
 // inline.
 type Function struct {
-	// Name is the canonical name: "handle", "handshake" or "getEventSelector".
+	// Name is the canonical name: "handle", "handshake", "getEventSelector", "getEventConfig" or "extractEvents".
 	Name string
 	// Kind is JavaScript or Mapping.
 	Kind string
@@ -133,6 +139,8 @@ type Function struct {
 	File string
 	// Code is the inline code.
 	Code string
+	// Mapping is an inline mapping that is YAML of the spec; Code then is the same as JSON.
+	Mapping *document.Node
 	// CodeFile is the YAML file that Code stands in: relative to Root, or the base name in
 	// the single-file form.
 	CodeFile string

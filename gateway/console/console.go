@@ -88,11 +88,13 @@ func New(o Options) *Console {
 // routes are all there is, by the patterns of http.ServeMux.
 func (c *Console) routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
-		"GET /healthz":                   http.HandlerFunc(c.health),
-		"GET /readyz":                    http.HandlerFunc(c.ready),
-		"GET /api/openapi.json":          http.HandlerFunc(serveOpenAPI),
-		"GET /api/v1/stream":             http.HandlerFunc(c.stream),
-		"GET /api/v1/requests/{id}/body": http.HandlerFunc(c.requestBody),
+		"GET /healthz":          http.HandlerFunc(c.health),
+		"GET /readyz":           http.HandlerFunc(c.ready),
+		"GET /api/openapi.json": http.HandlerFunc(serveOpenAPI),
+		// Where clients of Membrane's API look for it.
+		"GET /integrations/{id}/global-webhooks": answer(c.listGlobalWebhooks),
+		"GET /api/v1/stream":                     http.HandlerFunc(c.stream),
+		"GET /api/v1/requests/{id}/body":         http.HandlerFunc(c.requestBody),
 	}
 	if c.o.Metrics != nil {
 		routes["GET /metrics"] = c.o.Metrics

@@ -257,6 +257,8 @@ func TestContract(t *testing.T) {
 	call("GET", "/readyz?verbose", "", 503)
 	call("GET", "/metrics", "", 200)
 	call("GET", "/api/openapi.json", "", 200)
+	call("GET", "/integrations/shop/global-webhooks", "", 200)
+	call("GET", "/integrations/shop/global-webhooks?workspace=other", "", 404)
 	call("POST", api+"/subscriptions", `{"workspace":"main","name":"other",`+sub[1:], 201)
 	call("PUT", api+"/subscriptions/main/made", sub, 201)
 	call("PUT", api+"/subscriptions/main/made", sub, 200)

@@ -6,10 +6,12 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -284,7 +286,10 @@ func (r *run) handle(ctx context.Context, rec *hook.Record) {
 		rec.Response = *result.Response
 	}
 	rec.Events = result.Events
-	r.match(rec)
+	if err := r.match(ctx, rec); err != nil {
+		rec.Events, rec.Deliveries = nil, nil
+		r.failed(rec, err)
+	}
 }
 
 // failed makes the record of a handler that did not return events.
@@ -318,24 +323,82 @@ func (r *run) refuse(rec *hook.Record, status int, why hook.Failure) {
 	rec.Response = *problem(status, statusText(status), why.Message, r.req.ID)
 }
 
-// match makes the deliveries of the record's events.
-func (r *run) match(rec *hook.Record) {
+// match makes the deliveries of the record's events. It fails when the function of an event that is
+// made of another one does.
+func (r *run) match(ctx context.Context, rec *hook.Record) error {
 	scope := r.e.Scope()
 	var found []*hook.Subscription
 	trace := r.req.Headers.Get("traceparent")
+	deliver := func(event *hook.Event, sub *hook.Subscription) {
+		rec.Deliveries = append(rec.Deliveries, &hook.Delivery{
+			Event: event, Subscription: sub.ID(),
+			Workspace: r.req.Workspace, Integration: r.req.Integration, Webhook: r.req.Webhook, Connector: r.req.Connector,
+			ReceivedAt: r.req.ReceivedAt, TraceParent: trace, Ordered: sub.Ordered,
+			State: hook.Pending, DueAt: r.req.ReceivedAt.Add(firstDelay(sub)),
+		})
+	}
 	for i, event := range rec.Events {
 		event.RequestID = r.req.ID
 		event.ID = eventID(r.req.ID, i)
 		found = r.p.o.Subscriptions.Match(found[:0], r.e.Generation, scope, event.Selector, event.Payload)
+		var made map[string][]*hook.Event // of event, by the kind of event
 		for _, sub := range found {
-			rec.Deliveries = append(rec.Deliveries, &hook.Delivery{
-				Event: event, Subscription: sub.ID(),
-				Workspace: r.req.Workspace, Integration: r.req.Integration, Webhook: r.req.Webhook, Connector: r.req.Connector,
-				ReceivedAt: r.req.ReceivedAt, TraceParent: trace, Ordered: sub.Ordered,
-				State: hook.Pending, DueAt: r.req.ReceivedAt.Add(firstDelay(sub)),
-			})
+			extractor := r.extractor(sub)
+			if extractor == nil {
+				deliver(event, sub)
+				continue
+			}
+			events, ok := made[sub.Event]
+			if !ok {
+				var err error
+				if events, err = r.extract(ctx, extractor, sub.Event, event); err != nil {
+					return err
+				}
+				if made == nil {
+					made = map[string][]*hook.Event{}
+				}
+				made[sub.Event] = events
+				rec.Events = append(rec.Events, events...)
+			}
+			for _, e := range events {
+				deliver(e, sub)
+			}
 		}
 	}
+	return nil
+}
+
+// extractor returns the function that makes what a subscription gets of an event of another kind; nil when it gets the
+// event itself.
+func (r *run) extractor(sub *hook.Subscription) *script.Program {
+	if sub.Event == "" {
+		return nil
+	}
+	return r.e.Connector.Extractors[sub.Event]
+}
+
+// extract makes events of the kind of an event of another kind.
+func (r *run) extract(ctx context.Context, extractor *script.Program, kind string, event *hook.Event) ([]*hook.Event, error) {
+	argument := append(append([]byte(`{"events":[`), event.Payload...), "]}"...)
+	result, err := r.p.o.Engine.Eval(ctx, extractor, argument)
+	if err != nil {
+		return nil, err
+	}
+	var value struct{ Events []json.RawMessage }
+	if err := json.Unmarshal(result.Value, &value); err != nil {
+		return nil, &script.Error{Failure: hook.Failure{Kind: "shape", Path: "events",
+			Message: fmt.Sprintf("the extractEvents of the event %q must return {events}, a list", kind)}}
+	}
+	events := make([]*hook.Event, len(value.Events))
+	for i, payload := range value.Events {
+		events[i] = &hook.Event{
+			ID: fmt.Sprintf("%s_%s_%d", event.ID, strings.ReplaceAll(kind, ".", "-"), i), RequestID: event.RequestID, Selector: event.Selector, Type: kind, Payload: payload,
+		}
+		if event.Key != "" {
+			events[i].Key = fmt.Sprintf("%s %s %d", event.Key, kind, i)
+		}
+	}
+	return events, nil
 }
 
 func firstDelay(sub *hook.Subscription) time.Duration {

@@ -143,7 +143,7 @@ func (b *Builder) LoadConnector(path string, before *Connector) *Connector {
 	}
 	c := &Connector{
 		Key: loaded.Key, State: Up, Spec: loaded, Problems: list, LoadedAt: b.Now(),
-		Webhooks: map[string]*Webhook{}, Getters: map[string]*script.Program{},
+		Webhooks: map[string]*Webhook{}, Getters: map[string]*script.Program{}, Extractors: map[string]*script.Program{},
 		path: path, hash: loaded.Hash,
 	}
 	for _, w := range loaded.Webhooks {
@@ -152,16 +152,21 @@ func (b *Builder) LoadConnector(path string, before *Connector) *Connector {
 		c.Webhooks[w.Key] = built
 	}
 	for _, e := range loaded.Events {
-		if e.GetEventSelector == nil {
-			continue
+		getter := e.GetEventSelector
+		if getter == nil {
+			getter = e.GetEventConfig
 		}
-		program, problems := b.buildFunction(loaded, e.GetEventSelector)
-		c.Problems.Add(problems...)
-		c.Getters[e.Key] = program
+		for f, into := range map[*spec.Function]map[string]*script.Program{getter: c.Getters, e.ExtractEvents: c.Extractors} {
+			if f != nil {
+				program, problems := b.buildFunction(loaded, f)
+				c.Problems.Add(problems...)
+				into[e.Key] = program
+			}
+		}
 	}
 	c.Problems.Sort()
 	if c.Problems.HasErrors() {
-		c.State, c.Spec, c.Webhooks, c.Getters = Down, nil, nil, nil
+		c.State, c.Spec, c.Webhooks, c.Getters, c.Extractors = Down, nil, nil, nil, nil
 		return keepServing(c, before)
 	}
 	return c
@@ -237,6 +242,9 @@ func (b *Builder) buildFunction(c *spec.Connector, f *spec.Function) (*script.Pr
 	}
 	if f.Kind == spec.Mapping {
 		src.Kind = script.Mapping
+		if f.Mapping != nil {
+			src.Mapping, src.Code = f.Mapping, ""
+		}
 	}
 	return script.Build(src)
 }

@@ -65,8 +65,11 @@ type Connector struct {
 	Spec *spec.Connector
 	// Webhooks by key; empty when Down.
 	Webhooks map[string]*Webhook
-	// Getters are the selector getters of events that have one, by event key.
+	// Getters are the functions that compute the selector (or, of an event that is made of another one, which that is)
+	// of events that have one, by event key.
 	Getters map[string]*script.Program
+	// Extractors are the functions that make an event's payloads of those of another event, by event key.
+	Extractors map[string]*script.Program
 	// Problems are the findings about the version on disk.
 	Problems diagnostic.List
 	// LoadedAt is when the version that serves was built.

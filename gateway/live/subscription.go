@@ -10,6 +10,7 @@ import (
 	"switchhook/gateway/hook"
 	"switchhook/gateway/match"
 	"switchhook/gateway/script"
+	"switchhook/spec"
 	"switchhook/spec/diagnostic"
 	"switchhook/spec/document"
 )
@@ -161,20 +162,12 @@ func (g *Generation) resolveEvent(ctx context.Context, engine script.Engine, c *
 	if len(parameters) == 0 {
 		parameters = json.RawMessage("{}")
 	}
-	if event.ParametersSchema != nil {
-		parameters = event.ParametersSchema.Defaults(parameters)
-		doc, list := document.Parse("parameters", parameters)
-		if !list.HasErrors() {
-			list.Add(event.ParametersSchema.Check(doc.Root)...)
-		}
-		for _, d := range list {
-			if d.Severity == diagnostic.Error {
-				fail("parameters", d.Hint, "%s", d.Message)
-			}
-		}
-		if list.HasErrors() {
-			return
-		}
+	parameters, mistakes := checkParameters(event, parameters)
+	for _, d := range mistakes {
+		fail("parameters", d.Hint, "%s", d.Message)
+	}
+	if len(mistakes) > 0 {
+		return
 	}
 	webhook, selector, err := eventSelector(ctx, engine, c, sub.Event, parameters)
 	if err != nil {
@@ -186,6 +179,19 @@ func (g *Generation) resolveEvent(ctx context.Context, engine script.Engine, c *
 		return
 	}
 	sub.Webhook, sub.Selector = webhook, selector
+}
+
+// checkParameters applies defaults to the parameters of an event, and returns the errors in them.
+func checkParameters(event *spec.Event, parameters json.RawMessage) (json.RawMessage, diagnostic.List) {
+	if event.ParametersSchema == nil {
+		return parameters, nil
+	}
+	parameters = event.ParametersSchema.Defaults(parameters)
+	doc, list := document.Parse("parameters", parameters)
+	if !list.HasErrors() {
+		list.Add(event.ParametersSchema.Check(doc.Root)...)
+	}
+	return parameters, slices.DeleteFunc(list, func(d diagnostic.Diagnostic) bool { return d.Severity != diagnostic.Error })
 }
 
 // eventSelector computes webhook key and selector pattern of an event.
@@ -202,6 +208,9 @@ func eventSelector(ctx context.Context, engine script.Engine, c *Connector, even
 	result, err := engine.Eval(ctx, c.Getters[event], argument)
 	if err != nil {
 		return "", "", fmt.Errorf("its getter failed: %w", err)
+	}
+	if e.GetEventConfig != nil {
+		return otherSelector(ctx, engine, c, result.Value)
 	}
 	var value struct {
 		GlobalWebhookKey           string
@@ -221,6 +230,36 @@ func eventSelector(ctx context.Context, engine script.Engine, c *Connector, even
 	}
 	// A getter returns the selector that handle will emit, not a pattern.
 	return value.GlobalWebhookKey, match.Quote(*value.GlobalWebhookEventSelector), nil
+}
+
+// otherSelector computes webhook key and selector pattern of an event that is made of another one, which its
+// getEventConfig returned.
+func otherSelector(ctx context.Context, engine script.Engine, c *Connector, config json.RawMessage) (webhook, selector string, err error) {
+	var value struct {
+		EventKey        string
+		EventParameters json.RawMessage
+	}
+	if err := json.Unmarshal(config, &value); err != nil || value.EventKey == "" {
+		return "", "", errors.New("its getEventConfig must return {eventKey, eventParameters}, a string and an object")
+	}
+	other := c.Spec.Event(value.EventKey)
+	kind, unserved := c.Spec.Unserved[value.EventKey]
+	switch {
+	case unserved:
+		return "", "", fmt.Errorf("it is made of the event %q, which comes in another way than by a global webhook (%q)", value.EventKey, kind)
+	case other == nil:
+		return "", "", fmt.Errorf("it is made of the event %q, which the connector %q does not have", value.EventKey, c.Key)
+	case other.GetEventConfig != nil:
+		return "", "", fmt.Errorf("it is made of the event %q, which itself is made of another one", value.EventKey)
+	}
+	if len(value.EventParameters) == 0 || string(value.EventParameters) == "null" {
+		value.EventParameters = json.RawMessage("{}")
+	}
+	parameters, mistakes := checkParameters(other, value.EventParameters)
+	if len(mistakes) > 0 {
+		return "", "", fmt.Errorf("its getEventConfig returned parameters that the event %q does not take: %s", value.EventKey, mistakes[0].Message)
+	}
+	return eventSelector(ctx, engine, c, other.Key, parameters)
 }
 
 // Reasons says for one event why a subscription of its workspace does or does

@@ -35,13 +35,6 @@ const (
 // blocks for as long as reading and bundling takes (milliseconds), never
 // on a file that is not a regular one.
 func Build(src Source) (*Program, diagnostic.List) {
-	if src.Kind == Mapping {
-		return nil, diagnostic.List{{
-			Code: "mapping-unsupported", File: src.shown(src.place()), Line: src.Line, Column: src.Column,
-			Message: "functions written as a mapping are not supported yet",
-			Hint:    "write the function in JavaScript",
-		}}
-	}
 	files, err := openFolder(src.Root)
 	if err != nil {
 		return nil, diagnostic.List{{
@@ -62,7 +55,14 @@ func Build(src Source) (*Program, diagnostic.List) {
 		}
 	}
 	b := bundler{src: &src, folder: files, given: map[string]string{}, loaded: map[string]api.OnLoadResult{}}
-	p, list := b.build()
+	var list diagnostic.List
+	if src.Kind == Mapping {
+		if list = b.compileMapping(); list.HasErrors() {
+			return nil, list
+		}
+	}
+	p, found := b.build()
+	list.Add(found...)
 	if p != nil && key != "" {
 		var value bytes.Buffer
 		if gob.NewEncoder(&value).Encode(cached{p, list}) == nil {
@@ -163,9 +163,12 @@ func (b *bundler) build() (*Program, diagnostic.List) {
 	p := &Program{
 		Connector: b.src.Connector, Name: entry, Function: b.src.Function, Code: code, SourceMap: sourceMap,
 	}
-	if b.src.Code != "" {
+	if b.src.Code != "" && b.mapping == nil {
 		p.InlineFile, p.InlineColumn = b.src.File, max(0, b.src.Column-1)
 		p.SourceMap = b.indentSource(sourceMap)
+	}
+	if b.mapping != nil {
+		p.SourceMap = b.mappingSource(sourceMap)
 	}
 	p.ID = p.hash()
 	list.Add(check(p, b.src, module)...)
@@ -333,6 +336,24 @@ func (b *bundler) diagnostic(file, code, message string) diagnostic.Diagnostic {
 // indentSource makes the text of inline code in a source map look as it does
 // in its YAML file, for code frames.
 func (b *bundler) indentSource(sourceMap []byte) []byte {
+	indent := strings.Repeat(" ", max(0, b.src.Column-1))
+	return changeSources(sourceMap, func(name, content string) string {
+		if name != namespace+":"+b.src.File {
+			return content
+		}
+		var text strings.Builder
+		for line := range strings.Lines(content) {
+			if strings.TrimRight(line, "\r\n") != "" {
+				text.WriteString(indent)
+			}
+			text.WriteString(line)
+		}
+		return text.String()
+	})
+}
+
+// changeSources replaces the texts of files in a source map.
+func changeSources(sourceMap []byte, change func(name, content string) string) []byte {
 	var m struct {
 		Version        int      `json:"version"`
 		Sources        []string `json:"sources"`
@@ -343,19 +364,10 @@ func (b *bundler) indentSource(sourceMap []byte) []byte {
 	if json.Unmarshal(sourceMap, &m) != nil {
 		return sourceMap
 	}
-	indent := strings.Repeat(" ", max(0, b.src.Column-1))
 	for i, name := range m.Sources {
-		if name != namespace+":"+b.src.File || i >= len(m.SourcesContent) {
-			continue
+		if i < len(m.SourcesContent) {
+			m.SourcesContent[i] = change(name, m.SourcesContent[i])
 		}
-		var text bytes.Buffer
-		for line := range strings.Lines(m.SourcesContent[i]) {
-			if strings.TrimRight(line, "\r\n") != "" {
-				text.WriteString(indent)
-			}
-			text.WriteString(line)
-		}
-		m.SourcesContent[i] = text.String()
 	}
 	out, err := json.Marshal(m)
 	if err != nil {

@@ -323,13 +323,6 @@ globalWebhooks:
 	}
 }
 
-func TestMappingIsNotSupportedYet(t *testing.T) {
-	p, list := script.Build(script.Source{Function: "handle", Kind: script.Mapping, Root: t.TempDir(), Entry: "handle.map.yml", Shown: "c"})
-	if got, want := show(list), "c/handle.map.yml: error mapping-unsupported: functions written as a mapping are not supported yet (write the function in JavaScript)\n"; p != nil || got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
 // Nothing outside of the folder is read, and nothing that is not a file is waited for.
 func TestFilesThatAreNone(t *testing.T) {
 	outside := folder(t, map[string]string{"secret.js": "export default () => 'secret'", "dir/x.js": "export default () => 'secret'"})

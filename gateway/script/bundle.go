@@ -22,7 +22,9 @@ import (
 	"github.com/dop251/goja/ast"
 	"github.com/evanw/esbuild/pkg/api"
 
+	"switchhook/gateway/script/mapping"
 	"switchhook/spec/diagnostic"
+	"switchhook/spec/document"
 )
 
 // The namespaces of esbuild in which the plugin answers. None is "file", so
@@ -31,6 +33,7 @@ const (
 	namespace = "connector" // files of the connector
 	wrapper   = "function"  // the module that picks the function out of an ES module
 	hostSpace = "host"      // what the gateway provides, for import
+	mapSpace  = "mapping"   // what compiled mappings import
 )
 
 // hostModules are the modules that the gateway provides.
@@ -201,6 +204,9 @@ type bundler struct {
 	src    *Source
 	folder *folder
 	wanted []string // the exports that the wrapper takes
+	// mapping is the function where it is a mapping, and compiled its code.
+	mapping  *document.Document
+	compiled string
 
 	// esbuild calls the plugin from several goroutines.
 	mu     sync.Mutex
@@ -217,6 +223,10 @@ func (b *bundler) setup(build api.PluginBuild) {
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: namespace}, b.load)
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: wrapper}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		text := b.wrap(a.Path)
+		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+	})
+	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: mapSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+		text, _ := mapping.Module(a.Path)
 		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
 	})
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: hostSpace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
@@ -253,6 +263,9 @@ func (b *bundler) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			return api.OnResolveResult{Path: host, External: true}, nil
 		}
 		return api.OnResolveResult{Path: host, Namespace: hostSpace, SideEffects: api.SideEffectsFalse}, nil
+	}
+	if _, ok := mapping.Module(a.Path); ok && b.mapping != nil {
+		return api.OnResolveResult{Path: a.Path, Namespace: mapSpace, SideEffects: api.SideEffectsFalse}, nil
 	}
 	file, messages := b.find(a.Path, path.Dir(a.Importer))
 	if messages != nil {
@@ -391,6 +404,9 @@ var sourceMapComment = regexp.MustCompile(`([#@]) sourceMappingURL=`)
 
 // text reads a file, or takes the inline code.
 func (b *bundler) text(file string) (string, api.Loader, []api.Message) {
+	if b.mapping != nil {
+		return b.compiled, api.LoaderJS, nil
+	}
 	if b.src.Code != "" && file == b.src.File {
 		// Empty lines in front give every line the number it has in the YAML file.
 		return strings.Repeat("\n", max(0, b.src.Line-1)) + b.src.Code, api.LoaderTS, nil
@@ -508,7 +524,7 @@ func (b *bundler) remember(file, text string) int {
 func cacheKey(src *Source, f *folder) string {
 	const maxFiles, maxBytes = 1_000, 16 << 20
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%q %q %q %q %q %d %d %q\n", buildVersion(), src.Connector, src.Function, src.Entry, src.Code, src.File, src.Line, src.Column, src.Shown)
+	fmt.Fprintf(h, "%s\n%q %q %d %q %q %q %d %d %q\n", buildVersion(), src.Connector, src.Function, src.Kind, src.Entry, src.Code, src.File, src.Line, src.Column, src.Shown)
 	if f.root == nil {
 		return hex.EncodeToString(h.Sum(nil))
 	}
@@ -543,7 +559,7 @@ func cacheKey(src *Source, f *folder) string {
 
 // buildVersion changes when Build would make something else of the same source.
 var buildVersion = sync.OnceValue(func() string {
-	version := "1"
+	version := "2"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
 			if m.Path == "github.com/evanw/esbuild" || m.Path == "github.com/dop251/goja" {

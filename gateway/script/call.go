@@ -292,7 +292,11 @@ func (c *call) eval(argument json.RawMessage, result *EvalResult) error {
 	if err != nil {
 		return err
 	}
-	v, err := c.settled(f, tree.Root())
+	root := tree.Root()
+	if o, ok := root.(*goja.Object); ok && c.program.Function != ExtractFunction {
+		root = c.withoutAPI(o)
+	}
+	v, err := c.settled(f, root)
 	if err != nil {
 		return err
 	}
@@ -303,3 +307,49 @@ func (c *call) eval(argument json.RawMessage, result *EvalResult) error {
 	}
 	return shape
 }
+
+// withoutAPI is the argument of an event's getter, in which what other gateways have for calling the app's
+// API says that it is not there.
+func (c *call) withoutAPI(argument *goja.Object) *goja.Object {
+	o := c.rt.NewObject()
+	for _, name := range apiNames {
+		if err := o.DefineDataProperty(name, c.rt.NewDynamicObject(&absentAPI{c, name}), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE); err != nil {
+			panic(err)
+		}
+	}
+	for _, key := range argument.Keys() {
+		define(o, key, argument.Get(key))
+	}
+	return o
+}
+
+// apiNames are the arguments with which functions of the published format call APIs.
+var apiNames = []string{"apiClient", "externalApiClient"}
+
+// absentAPI throws when it is used.
+type absentAPI struct {
+	call *call
+	name string
+}
+
+// Get implements goja.DynamicObject.
+func (a *absentAPI) Get(key string) goja.Value {
+	o, err := a.call.rt.New(a.call.rt.GlobalObject().Get("Error"),
+		a.call.rt.ToValue(fmt.Sprintf("%s.%s: the gateway has no API client, which this function needs", a.name, key)))
+	if err != nil {
+		panic(err)
+	}
+	panic(o)
+}
+
+// Set implements goja.DynamicObject.
+func (a *absentAPI) Set(string, goja.Value) bool { return false }
+
+// Has implements goja.DynamicObject.
+func (a *absentAPI) Has(string) bool { return false }
+
+// Delete implements goja.DynamicObject.
+func (a *absentAPI) Delete(string) bool { return false }
+
+// Keys implements goja.DynamicObject.
+func (a *absentAPI) Keys() []string { return nil }

@@ -47,7 +47,33 @@ func check(p *Program, src *Source, module bool) diagnostic.List {
 		c.exports(tree)
 	}
 	c.names(tree)
+	if f := p.Function; f == SelectorFunction || f == EventConfigFunction {
+		c.api(tree)
+	}
 	return c.list
+}
+
+// api warns of getters that call the app's API.
+func (c *checker) api(tree *ast.Program) {
+	found := func(name string, at file.Idx) {
+		if slices.Contains(apiNames, name) && !slices.ContainsFunc(c.list, func(d diagnostic.Diagnostic) bool { return d.Code == "no-api-client" }) {
+			c.add(diagnostic.Warning, "no-api-client", offset(at), "the function uses "+name+", and the gateway has no API client",
+				"where it fails, a subscription can name webhook and selector directly")
+		}
+	}
+	walk(tree, func(n any) bool {
+		switch n := n.(type) {
+		case *ast.PropertyShort:
+			found(n.Name.Name.String(), n.Name.Idx)
+		case *ast.PropertyKeyed:
+			if s, ok := n.Key.(*ast.StringLiteral); ok {
+				found(s.Value.String(), s.Idx)
+			}
+		case *ast.DotExpression:
+			found(n.Identifier.Name.String(), n.Identifier.Idx)
+		}
+		return true
+	})
 }
 
 type checker struct {

@@ -16,6 +16,7 @@ type positions struct {
 	consumer *sourcemap.Consumer // nil: nothing can be said
 	inline   string
 	indent   int
+	mapping  bool // the code is a mapping's: its lines are those of the YAML file, its columns are not
 }
 
 func newPositions(p *Program) *positions {
@@ -23,7 +24,7 @@ func newPositions(p *Program) *positions {
 	if err != nil {
 		c = nil
 	}
-	return &positions{consumer: c, inline: p.InlineFile, indent: p.InlineColumn}
+	return &positions{consumer: c, inline: p.InlineFile, indent: p.InlineColumn, mapping: p.InlineFile == "" && isMappingFile(p.Name)}
 }
 
 // original returns the place in a file of the connector from which line and column
@@ -39,6 +40,9 @@ func (m *positions) original(line, column int) (hook.Frame, bool) {
 	}
 	// Source maps count UTF-16 units.
 	text := lineOf(m.consumer.SourceContent(source), l)
+	if m.mapping {
+		return hook.Frame{File: file, Line: l, Column: formulaColumn(text)}, true
+	}
 	shift := 0
 	if file == m.inline && m.inline != "" {
 		shift = m.indent

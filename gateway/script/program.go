@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/dop251/goja"
+
+	"switchhook/spec/document"
 )
 
 // The functions of a connector that have a meaning of their own here.
@@ -14,6 +16,9 @@ const (
 	HandleFunction    = "handle"
 	HandshakeFunction = "handshake"
 	SelectorFunction  = "getEventSelector"
+	// Of events of data collections that come from an event of the connector.
+	EventConfigFunction = "getEventConfig"
+	ExtractFunction     = "extractEvents"
 )
 
 // Kind says in which language a function is written.
@@ -28,9 +33,9 @@ const (
 
 // Source says where the code of one function of a connector is.
 //
-// There are two forms. With Code empty the function is in the file Entry of
-// the folder Root. With Code set it was written inline in the YAML file File,
-// and Line and Column say where.
+// There are two forms. The function is in the file Entry of the folder Root; or, with
+// Code or Mapping set, it was written inline in the YAML file File, and Line
+// and Column say where.
 type Source struct {
 	// Connector is the key of the connector.
 	Connector string
@@ -49,6 +54,8 @@ type Source struct {
 	Entry string
 	// Code is inline code; TypeScript is understood. It may import files of Root.
 	Code string
+	// Mapping is an inline mapping, in place of Code.
+	Mapping *document.Node
 	// File is the YAML file in which Code stands, relative to Root, or the
 	// base name where there is no Root.
 	File string
@@ -140,7 +147,7 @@ func (p *Program) anonymousName() string {
 
 // place is the file in which the function stands.
 func (s *Source) place() string {
-	if s.Code != "" {
+	if s.Code != "" || s.Mapping != nil {
 		return s.File
 	}
 	return s.Entry
