@@ -45,6 +45,16 @@ func (p *Program) instrument() (*instrumented, error) {
 	return p.compiled.coverage, p.compiled.coverageErr
 }
 
+// Lines are the lines of the connector's files, each with a count of 0, that a
+// result with coverage of the program counts.
+func (p *Program) Lines() (map[string]map[int]int, error) {
+	in, err := p.instrument()
+	if err != nil {
+		return nil, fmt.Errorf("preparing coverage of %s: %w", p.Name, err)
+	}
+	return in.counts(nil), nil
+}
+
 func newInstrumented(p *Program) (*instrumented, error) {
 	tree, err := parseBundle(p.Code)
 	if err != nil {
