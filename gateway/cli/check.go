@@ -127,6 +127,7 @@ const (
 	connectorFolder
 	connectorFile
 	connectorsFolder
+	fixtureFile // of a connector, or of a whole gateway
 )
 
 // kindOf tells what a path leads to.
@@ -158,6 +159,9 @@ func kindOf(path string) (pathKind, error) {
 		if doc.Root.Get(key) != nil {
 			return configFile, nil
 		}
+	}
+	if doc.Root.Kind == document.List {
+		return fixtureFile, nil
 	}
 	if doc.Root.Get("globalWebhooks") != nil || doc.Root.Get("key") != nil || filepath.Base(path) != "config.yaml" {
 		return connectorFile, nil

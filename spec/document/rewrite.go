@@ -19,6 +19,8 @@ type Edit struct {
 	// Value is JSON: what the node becomes, or with Append, what is added to the end of the list that it is.
 	Value  json.RawMessage
 	Append bool
+	// Remove takes the node, an item of a list or the value of a key, out of what it is in, its key too.
+	Remove bool
 }
 
 // ErrUnwritable is wrapped by the error of Rewrite when a value stands so in
@@ -42,7 +44,7 @@ func (d *Document) Rewrite(edits []Edit) ([]byte, error) {
 	at := 0
 	for _, c := range r.changes {
 		if c.from < at {
-			return nil, fmt.Errorf("%s:%d: %w", d.File, d.positionOf(c.from).line, ErrUnwritable)
+			return nil, r.unwritable(d.positionOf(c.from).line)
 		}
 		out.Write(d.source[at:c.from])
 		out.WriteString(c.text)
@@ -55,7 +57,7 @@ func (d *Document) Rewrite(edits []Edit) ([]byte, error) {
 		if len(r.changes) > 0 {
 			line = d.positionOf(r.changes[0].from).line
 		}
-		return nil, fmt.Errorf("%s:%d: %w", d.File, line, ErrUnwritable)
+		return nil, r.unwritable(line)
 	}
 	return out.Bytes(), nil
 }
@@ -83,61 +85,131 @@ type place struct {
 
 // visit collects the changes at and below n and writes the JSON that is to come out.
 func (r *rewriter) visit(n *Node, p place, want *bytes.Buffer) error {
-	edits := r.edits[n]
-	if i := slices.IndexFunc(edits, func(e Edit) bool { return !e.Append }); i >= 0 {
-		want.Write(edits[i].Value)
-		return r.replace(n, p, edits[i].Value)
-	}
-	if len(edits) > 0 && n.Kind == List && len(n.items) == 0 {
-		whole := json.RawMessage("[")
-		for i, e := range edits {
-			if i > 0 {
-				whole = append(whole, ',')
-			}
-			whole = append(whole, e.Value...)
+	var added []json.RawMessage
+	for _, e := range r.edits[n] {
+		switch {
+		case e.Append && n.Kind == List:
+			added = append(added, e.Value)
+		case e.Append:
+			return r.unwritable(n.Line)
+		case !e.Remove:
+			want.Write(e.Value)
+			return r.replace(n, p, e.Value)
 		}
-		whole = append(whole, ']')
-		want.Write(whole)
-		return r.replace(n, p, whole)
 	}
-	if len(edits) > 0 && n.Kind != List {
-		return fmt.Errorf("%s:%d: %w", r.doc.File, n.Line, ErrUnwritable)
+	var kept []*Node // of the items, or of the values of keys
+	starts := map[*Node]position{}
+	for _, item := range n.items {
+		starts[item] = position{item.Line, item.Column}
+		if !r.removed(item) {
+			kept = append(kept, item)
+		}
 	}
-	flow := p.flow || r.isFlow(n)
+	for _, e := range n.entries {
+		starts[e.Value] = position{e.KeyNode.Line, e.KeyNode.Column}
+		if !r.removed(e.Value) {
+			kept = append(kept, e.Value)
+		}
+	}
+	if n.Kind == List && len(kept) == 0 && (len(added) > 0 || len(n.items) > 0) || n.Kind == Map && len(kept) == 0 && len(n.entries) > 0 {
+		var whole bytes.Buffer
+		if n.Kind == Map {
+			whole.WriteString("{}")
+		} else {
+			writeList(&whole, added)
+		}
+		want.Write(whole.Bytes())
+		return r.replace(n, p, whole.Bytes())
+	}
+
+	inner := place{flow: p.flow || r.isFlow(n), indent: r.start(n).column - 1}
+	var values []json.RawMessage
+	visit := func(child *Node, p place) error {
+		var b bytes.Buffer
+		err := r.visit(child, p, &b)
+		values = append(values, b.Bytes())
+		return err
+	}
 	switch n.Kind {
 	case Map:
+		inner.key = true
 		want.WriteByte('{')
 		for i, e := range n.entries {
-			if i > 0 {
-				want.WriteByte(',')
+			if r.removed(e.Value) {
+				continue
 			}
-			writeJSONString(want, e.Key)
-			want.WriteByte(':')
-			if err := r.visit(e.Value, place{flow, e.KeyNode.Column - 1, true}, want); err != nil {
+			inner.indent = e.KeyNode.Column - 1
+			if err := visit(e.Value, inner); err != nil {
 				return err
 			}
+			if len(values) > 1 {
+				want.WriteByte(',')
+			}
+			writeJSONString(want, n.entries[i].Key)
+			want.WriteByte(':')
+			want.Write(values[len(values)-1])
 		}
 		want.WriteByte('}')
 	case List:
-		want.WriteByte('[')
-		for i, item := range n.items {
-			if i > 0 {
-				want.WriteByte(',')
-			}
-			if err := r.visit(item, place{flow: flow, indent: r.start(n).column - 1}, want); err != nil {
+		for _, item := range kept {
+			if err := visit(item, inner); err != nil {
 				return err
 			}
 		}
-		for _, e := range edits {
-			want.WriteByte(',')
-			want.Write(e.Value)
-		}
-		want.WriteByte(']')
-		if len(edits) > 0 {
-			return r.append(n, flow, edits)
+		writeList(want, append(values, added...))
+		if err := r.append(n, inner.flow, added); err != nil {
+			return err
 		}
 	default:
 		n.writeJSON(want)
+		return nil
+	}
+	return r.remove(n, inner.flow, starts)
+}
+
+func writeList(b *bytes.Buffer, items []json.RawMessage) {
+	b.WriteByte('[')
+	for i, item := range items {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(item)
+	}
+	b.WriteByte(']')
+}
+
+func (r *rewriter) unwritable(line int) error {
+	return fmt.Errorf("%s:%d: %w", r.doc.File, line, ErrUnwritable)
+}
+
+func (r *rewriter) removed(n *Node) bool {
+	return slices.ContainsFunc(r.edits[n], func(e Edit) bool { return e.Remove })
+}
+
+// remove cuts out what is removed of a list or map: what stands before the first that is
+// kept up to that, and each of the others with what is in front of it.
+func (r *rewriter) remove(n *Node, flow bool, starts map[*Node]position) error {
+	all := slices.Clone(n.items)
+	for _, e := range n.entries {
+		all = append(all, e.Value)
+	}
+	first := slices.IndexFunc(all, func(c *Node) bool { return !r.removed(c) })
+	if first > 0 {
+		r.changes = append(r.changes, change{r.doc.offset(starts[all[0]]), r.doc.offset(starts[all[first]]), ""})
+	}
+	for i := first + 1; i > 0 && i < len(all); i++ {
+		if !r.removed(all[i]) {
+			continue
+		}
+		from, err := r.behind(all[i-1], flow)
+		if err != nil {
+			return err
+		}
+		to, err := r.behind(all[i], flow)
+		if err != nil {
+			return err
+		}
+		r.changes = append(r.changes, change{from, to, ""})
 	}
 	return nil
 }
@@ -160,7 +232,7 @@ func (r *rewriter) replace(n *Node, p place, value json.RawMessage) error {
 	}
 	if n.Kind == Null && from == to { // "key:" with nothing behind it
 		if p.flow {
-			return fmt.Errorf("%s:%d: %w", r.doc.File, n.Line, ErrUnwritable)
+			return r.unwritable(n.Line)
 		}
 		text, err := render(value, true, 0)
 		r.changes = append(r.changes, change{from, to, " " + text})
@@ -195,15 +267,18 @@ func (r *rewriter) replace(n *Node, p place, value json.RawMessage) error {
 	return nil
 }
 
-func (r *rewriter) append(n *Node, flow bool, edits []Edit) error {
-	_, at, err := r.extent(n.items[len(n.items)-1])
+func (r *rewriter) append(n *Node, flow bool, items []json.RawMessage) error {
+	if len(items) == 0 {
+		return nil
+	}
+	at, err := r.behind(n.items[len(n.items)-1], flow)
 	if err != nil {
 		return err
 	}
 	var text strings.Builder
-	for _, e := range edits {
+	for _, value := range items {
 		if flow {
-			item, err := render(e.Value, true, 0)
+			item, err := render(value, true, 0)
 			if err != nil {
 				return err
 			}
@@ -211,7 +286,7 @@ func (r *rewriter) append(n *Node, flow bool, edits []Edit) error {
 			continue
 		}
 		column := r.start(n).column
-		item, err := render(e.Value, false, column+1)
+		item, err := render(value, false, column+1)
 		if err != nil {
 			return err
 		}
@@ -219,6 +294,18 @@ func (r *rewriter) append(n *Node, flow bool, edits []Edit) error {
 	}
 	r.changes = append(r.changes, change{at, at, text.String()})
 	return nil
+}
+
+// behind is where an item or entry ends; if it has lines of its own, with the comment on the last of them.
+func (r *rewriter) behind(n *Node, flow bool) (int, error) {
+	_, end, err := r.extent(n)
+	if err != nil || flow {
+		return end, err
+	}
+	for end < len(r.doc.source) && r.doc.source[end] != '\n' && r.doc.source[end] != '\r' {
+		end++
+	}
+	return end, nil
 }
 
 // render writes JSON as YAML: on one line, or as lines of which all but the first are indented.
@@ -265,7 +352,7 @@ func style(n *yaml.Node, flow bool) {
 // extent is where the text of a value begins and ends.
 func (r *rewriter) extent(n *Node) (from, to int, err error) {
 	if n.alias != "" || n.expanded {
-		return 0, 0, fmt.Errorf("%s:%d: %w", r.doc.File, n.Line, ErrUnwritable)
+		return 0, 0, r.unwritable(n.Line)
 	}
 	from = r.doc.offset(r.start(n))
 	source := r.doc.source
@@ -278,14 +365,14 @@ func (r *rewriter) extent(n *Node) (from, to int, err error) {
 	case r.isFlow(n):
 		end := flowEnd(source, from)
 		if end < 0 {
-			return 0, 0, fmt.Errorf("%s:%d: %w", r.doc.File, n.Line, ErrUnwritable)
+			return 0, 0, r.unwritable(n.Line)
 		}
 		return from, end, nil
 	case n.Kind == Map && len(n.entries) > 0:
 		// Merged entries stand elsewhere.
 		last := n.entries[len(n.entries)-1]
 		if before := n.entries[0].KeyNode; last.KeyNode.Line < before.Line {
-			return 0, 0, fmt.Errorf("%s:%d: %w", r.doc.File, n.Line, ErrUnwritable)
+			return 0, 0, r.unwritable(n.Line)
 		}
 		_, to, err = r.extent(last.Value)
 		return from, to, err
@@ -304,7 +391,7 @@ func (r *rewriter) extent(n *Node) (from, to int, err error) {
 	for _, w := range words {
 		i := strings.Index(string(source[end:]), w)
 		if i < 0 || strings.TrimSpace(string(source[end:end+i])) != "" {
-			return 0, 0, fmt.Errorf("%s:%d: %w", r.doc.File, n.Line, ErrUnwritable)
+			return 0, 0, r.unwritable(n.Line)
 		}
 		end += i + len(w)
 	}

@@ -32,9 +32,13 @@ func TestRewrite(t *testing.T) {
 		"a block":           {"x: |\n  one\n  two\n\ny: 2\n", map[string]string{"x": `"three"`}, "x: three\n\ny: 2\n"},
 		"more lines":        {"x: one\n  two\ny: 2\n", map[string]string{"x": `"a\nb"`}, "x: \"a\\nb\"\ny: 2\n"},
 		"nothing":           {"x:\ny: 2\n", map[string]string{"x": `[1]`}, "x: [1]\ny: 2\n"},
-		"append to lines":   {"x:\n  - a: 1\n    b: 2 # two\n  # last\ny: 2\n", map[string]string{"+x": `{"a": 3, "b": [4]}`}, "x:\n  - a: 1\n    b: 2\n  - a: 3\n    b:\n      - 4 # two\n  # last\ny: 2\n"},
+		"append to lines":   {"x:\n  - a: 1\n    b: 2 # two\n  # last\ny: 2\n", map[string]string{"+x": `{"a": 3, "b": [4]}`}, "x:\n  - a: 1\n    b: 2 # two\n  - a: 3\n    b:\n      - 4\n  # last\ny: 2\n"},
 		"append in line":    {"x: [a, {b: 1}] # c\n", map[string]string{"+x": `{"a": 3}`}, "x: [a, {b: 1}, {a: 3}] # c\n"},
 		"append to empty":   {"x: []\n", map[string]string{"+x": `{"a": 3}`}, "x: [{a: 3}]\n"},
+		"remove from lines": {"x:\n  - a: 1 # one\n    b: 2\n  - 2 # two\n  - 3 # three\ny: 1\n", map[string]string{"x.0.b": "", "x.1": ""}, "x:\n  - a: 1 # one\n  - 3 # three\ny: 1\n"},
+		"remove the first":  {"x: [a, b, c]\ny: {p: 1, q: 2, r: 3}\nz:\n  p: 1\n  # q\n  q: 2\n", map[string]string{"x.0": "", "x.2": "", "y.p": "", "y.q": "", "z.p": ""}, "x: [b]\ny: {r: 3}\nz:\n  q: 2\n"},
+		"remove all":        {"x: [a]\ny:\n  p: 1\n  q: 2\nz: 1\n", map[string]string{"x.0": "", "y.p": "", "y.q": ""}, "x: []\ny: {}\nz: 1\n"},
+		"remove and append": {"x:\n  - a # A\n  - b\n", map[string]string{"x.0": "", "+x": "3"}, "x:\n  - b\n  - 3\n"},
 		"a tag":             {"x: !exact {a: 1}\n", map[string]string{"x.a": `2`}, "x: !exact {a: 2}\n"},
 		"a tag itself":      {"x: !exact\n  a: 1\n", map[string]string{"x.a": `2`}, "x: !exact\n  a: 2\n"},
 		"all with a tag":    {"x: !exact\n  a: 1\ny: !exact {b: 2}\n", map[string]string{"x": `{"c": 3}`, "y": `{"d": 4}`}, "x: !exact\n  c: 3\ny: !exact {d: 4}\n"},
@@ -61,7 +65,7 @@ func TestRewrite(t *testing.T) {
 				if at != "" {
 					n = doc.Root.At(strings.Split(at, ".")...)
 				}
-				edits = append(edits, document.Edit{Node: n, Value: json.RawMessage(value), Append: add})
+				edits = append(edits, document.Edit{Node: n, Value: json.RawMessage(value), Append: add, Remove: value == ""})
 			}
 			got, err := doc.Rewrite(edits)
 			if c.want == "" {
