@@ -387,6 +387,28 @@ func BenchmarkJSON(b *testing.B) {
 	}
 }
 
+// BenchmarkIndex is the index of the same bytes, beside json.Valid, which finds nothing but yes or no.
+func BenchmarkIndex(b *testing.B) {
+	raw := push()
+	b.Run("index", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := body.Index(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("json.Valid", func(b *testing.B) {
+		b.SetBytes(int64(len(raw)))
+		for b.Loop() {
+			if !json.Valid(raw) {
+				b.Fatal("not valid")
+			}
+		}
+	})
+}
+
 func BenchmarkForm(b *testing.B) {
 	raw := []byte("id=evt_1&type=invoice.paid&data[object][id]=in_1&data[object][lines][0][amount]=100&data[object][lines][1][amount]=200&tags[]=a&tags[]=b&note=hello+world%21")
 	b.ReportAllocs()

@@ -3,37 +3,66 @@ package body
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
 
-// jsonMistake is where and why bytes are not JSON (RFC 8259).
-type jsonMistake struct {
-	reason  string
-	offset  int
-	tooDeep bool
+// SyntaxError says where and why bytes are not JSON (RFC 8259).
+type SyntaxError struct {
+	// Message says what is wrong, for people.
+	Message string
+	// Offset is the place in bytes, from 0.
+	Offset int
+	// TooDeep: the bytes may be JSON, but are nested deeper than MaxDepth.
+	TooDeep bool
 }
 
-func (m *jsonMistake) Error() string { return fmt.Sprintf("%s at byte %d", m.reason, m.offset) }
+func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Message, e.Offset) }
+
+// Container is one object or array of a JSON text, as Index finds it.
+type Container struct {
+	// End is where it ends, behind its bracket.
+	End uint32
+	// Next is the place in the index of the first container that begins behind this one.
+	Next uint32
+	// Members is how many members or items it has, repeated keys counted each time.
+	Members uint32
+}
+
+// Index checks that data is one JSON value as scanJSON does, and returns all its objects and arrays in the order in
+// which they begin. With it a reader passes over parts without looking at them. The error is a *SyntaxError.
+func Index(data []byte) ([]Container, error) {
+	// A guess that is mostly right and never large against the text.
+	index := make([]Container, 0, min(16+len(data)/96, 4096))
+	if _, _, _, mistake := scanJSON(data, &index); mistake != nil {
+		return nil, mistake
+	}
+	return index, nil
+}
 
 // scanJSON checks that data is one JSON value with nothing but space around it,
 // nested no deeper than MaxDepth. It returns where the value begins and ends, and whether
 // a byte beyond ASCII occurs in it. Strings need not be UTF-8. It looks at each byte once
-// and allocates nothing but the mistake.
-func scanJSON(data []byte) (start, end int, ascii bool, mistake *jsonMistake) {
-	// isArray says by level what kind of container is open.
+// and allocates nothing but the mistake, and index where that is wanted (it may be nil).
+func scanJSON(data []byte, index *[]Container) (start, end int, ascii bool, mistake *SyntaxError) {
+	// isArray says by level what kind of container is open, and place which of the index it is.
 	var isArray [MaxDepth + 1]bool
+	var place [MaxDepth + 1]uint32
 	depth := 0
 	high := byte(0)
-	fail := func(i int, format string, args ...any) (int, int, bool, *jsonMistake) {
-		return 0, 0, false, &jsonMistake{reason: fmt.Sprintf(format, args...), offset: i}
+	fail := func(i int, format string, args ...any) (int, int, bool, *SyntaxError) {
+		return 0, 0, false, &SyntaxError{Message: fmt.Sprintf(format, args...), Offset: i}
 	}
-	expected := func(i int, what string) (int, int, bool, *jsonMistake) {
+	expected := func(i int, what string) (int, int, bool, *SyntaxError) {
 		if i >= len(data) {
 			return fail(i, "it ends where %s is expected", what)
 		}
 		return fail(i, "expected %s, got %s", what, character(data[i:]))
+	}
+	if len(data) > math.MaxUint32 {
+		return fail(0, "larger than 4 GiB")
 	}
 	i := skipSpace(data, 0)
 	start = i
@@ -44,7 +73,7 @@ value:
 	switch c := data[i]; c {
 	case '{', '[':
 		if depth == MaxDepth {
-			return 0, 0, false, &jsonMistake{reason: fmt.Sprintf("nested deeper than %d levels", MaxDepth), offset: i, tooDeep: true}
+			return 0, 0, false, &SyntaxError{Message: fmt.Sprintf("nested deeper than %d levels", MaxDepth), Offset: i, TooDeep: true}
 		}
 		depth++
 		isArray[depth] = c == '['
@@ -52,7 +81,14 @@ value:
 		if i < len(data) && data[i] == c+2 { // } and ] lie two behind { and [
 			i++
 			depth--
+			if index != nil {
+				*index = append(*index, Container{End: uint32(i), Next: uint32(len(*index)) + 1})
+			}
 			goto after
+		}
+		if index != nil {
+			place[depth] = uint32(len(*index))
+			*index = append(*index, Container{Members: 1})
 		}
 		if c == '[' {
 			goto value
@@ -100,15 +136,21 @@ after:
 	}
 	if i < len(data) {
 		switch c := data[i]; {
-		case c == ',' && isArray[depth]:
-			i = skipSpace(data, i+1)
-			goto value
 		case c == ',':
 			i = skipSpace(data, i+1)
+			if index != nil {
+				(*index)[place[depth]].Members++
+			}
+			if isArray[depth] {
+				goto value
+			}
 			goto key
 		case c == ']' && isArray[depth], c == '}' && !isArray[depth]:
-			depth--
 			i++
+			if index != nil {
+				(*index)[place[depth]].End, (*index)[place[depth]].Next = uint32(i), uint32(len(*index))
+			}
+			depth--
 			goto after
 		}
 	}

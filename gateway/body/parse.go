@@ -78,7 +78,7 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 	if bytes.HasPrefix(raw, []byte("\xEF\xBB\xBF")) {
 		skip, note = 3, "a byte order mark in front was passed over"
 	}
-	start, end, ascii, mistake := scanJSON(raw[skip:])
+	start, end, ascii, mistake := scanJSON(raw[skip:], nil)
 	if mistake == nil && (ascii || charsetName == "" || utf8.Valid(raw)) {
 		start, end = start+skip, end+skip
 		if !ascii && !utf8.Valid(raw[start:end]) {
@@ -92,9 +92,9 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 	if d.encoding != nil && skip == 0 || utf16 {
 		text, replaced := d.text(raw)
 		text = bytes.TrimPrefix(text, []byte("\uFEFF"))
-		if start, end, _, m := scanJSON(text); m == nil {
+		if start, end, _, m := scanJSON(text, nil); m == nil {
 			return &Parsed{Kind: JSON, JSON: text[start:end:end], Note: join("decoded from another charset than UTF-8", replaced)}
-		} else if mistake == nil || m.tooDeep {
+		} else if mistake == nil || m.TooDeep {
 			mistake = m
 		}
 	}
@@ -102,8 +102,8 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 		start, end = start+skip, end+skip
 		return &Parsed{Kind: JSON, JSON: raw[start:end:end], Raw: true, Offset: start, Note: join(note, unknown)}
 	}
-	mistake.offset += skip
-	return &Parsed{Note: join("body is not valid JSON: "+mistake.Error(), unknown), OverLimit: mistake.tooDeep}
+	mistake.Offset += skip
+	return &Parsed{Note: join("body is not valid JSON: "+mistake.Error(), unknown), OverLimit: mistake.TooDeep}
 }
 
 // sniff returns raw parsed as JSON when it is an object or array, else nil.

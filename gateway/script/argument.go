@@ -152,7 +152,7 @@ func (c *call) makeData() goja.Value {
 	}
 	switch b.Kind {
 	case body.JSON:
-		tree, err := jsvalue.Parse(c.rt, b.JSON, body.MaxDepth)
+		tree, err := c.parser.Parse(b.JSON)
 		if err != nil {
 			c.reject(err)
 		}
@@ -167,7 +167,7 @@ func (c *call) makeData() goja.Value {
 
 // parse makes the value of JSON that the gateway itself made.
 func (c *call) parse(json []byte) goja.Value {
-	tree, err := jsvalue.Parse(c.rt, json, body.MaxDepth)
+	tree, err := c.parser.Parse(json)
 	if err != nil {
 		c.reject(err)
 	}
@@ -177,7 +177,7 @@ func (c *call) parse(json []byte) goja.Value {
 // reject ends the call because of what it was called with.
 func (c *call) reject(err error) {
 	c.failed = &Error{Status: 400, Failure: hook.Failure{Kind: "input", Message: "the request cannot be read: " + err.Error()}}
-	if syntax, ok := err.(*jsvalue.SyntaxError); ok && syntax.TooDeep {
+	if syntax, ok := err.(*body.SyntaxError); ok && syntax.TooDeep {
 		c.failed = errTooDeep()
 	}
 	c.rt.Interrupt(c.failed)

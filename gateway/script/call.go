@@ -13,7 +13,6 @@ import (
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/parser"
 
-	"switchhook/gateway/body"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/script/jsvalue"
 )
@@ -28,6 +27,7 @@ type call struct {
 	in      *HandleInput // nil for Eval
 	rt      *goja.Runtime
 	console console
+	parser  *jsvalue.Parser
 	encoder jsvalue.Encoder
 	data    *jsvalue.Tree // of the body, once it was asked for
 
@@ -68,6 +68,7 @@ func newCall(p *Program, o *Options, now time.Time, seed uint64) *call {
 		}
 		c.random = rand.NewChaCha8(key)
 	}
+	c.parser = jsvalue.NewParser(c.rt)
 	c.encoder = jsvalue.Encoder{Runtime: c.rt, Max: o.MaxOutput, Expired: c.expired.Load}
 	c.console.call = c
 	return c
@@ -284,7 +285,7 @@ func (c *call) handle(result *HandleResult) error {
 
 // eval runs any other function.
 func (c *call) eval(argument json.RawMessage, result *EvalResult) error {
-	tree, err := jsvalue.Parse(c.rt, argument, body.MaxDepth)
+	tree, err := c.parser.Parse(argument)
 	if err != nil {
 		return &Error{Failure: hook.Failure{Kind: "input", Message: "the argument is not JSON: " + err.Error()}}
 	}

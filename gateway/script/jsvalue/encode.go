@@ -151,6 +151,7 @@ func (e *Encoder) append(dst []byte, v goja.Value, key string, optional bool) (_
 }
 
 func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error) {
+	Settle(o)
 	if IsFunction(o) {
 		return dst, false, &ShapeError{Message: "a function has no form in JSON"}
 	}
@@ -362,6 +363,7 @@ func init() {
 
 // Kind tells what o is without running any code of it.
 func Kind(o *goja.Object) ObjectKind {
+	Settle(o)
 	kind := objectKinds[o.ExportType()]
 	if kind == KindSet && o.ClassName() != "Object" { // an array has the same type in Go
 		return KindPlain
@@ -394,12 +396,14 @@ func IsFunction(v goja.Value) bool {
 // IsArray reports what Array.isArray does.
 func IsArray(v goja.Value) bool {
 	o, ok := v.(*goja.Object)
+	Settle(v)
 	return ok && (o.ClassName() == "Array" || Kind(o) == KindProxy && proxyOfArray(o))
 }
 
 // proxyOfArray reports whether a proxy stands for an array. A revoked one does not.
 func proxyOfArray(o *goja.Object) bool {
 	for range maxDepth {
+		Settle(o)
 		p, ok := o.Export().(goja.Proxy)
 		if !ok {
 			return o.ClassName() == "Array"

@@ -432,7 +432,7 @@ func testEval(t *testing.T, e script.Engine) {
 		{`export default () => { console.log("p"); throw new Error("x") }`, `1`, "thrown acme.yml:1:48: Error: x"},
 		{`export default () => ({a: () => 1})`, `1`, "shape a: a function has no form in JSON"},
 		{`export default () => new Promise(() => {})`, `1`, "pending the promise that getEventSelector returned never settles: what it waits for does not happen here"},
-		{`export default () => 1`, `{`, "input the argument is not JSON: expected a key in quotes, got the end of the text at offset 1"},
+		{`export default () => 1`, `{`, "input the argument is not JSON: it ends where a key in double quotes is expected at byte 1"},
 	} {
 		r, err := e.Eval(context.Background(), program(t, script.SelectorFunction, c.code), json.RawMessage(c.argument))
 		var f *script.Error

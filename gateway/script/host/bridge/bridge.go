@@ -13,6 +13,8 @@ import (
 	"runtime"
 
 	"github.com/dop251/goja"
+
+	"switchhook/gateway/script/jsvalue"
 )
 
 // The bounds of one call, so that no small piece of code can ask for much at once. A call that
@@ -80,6 +82,9 @@ func (m Member) Hidden() Member {
 func (b *Bridge) Func(name string, length int, f Native) *goja.Object {
 	fn := b.RT.ToValue(func(call goja.FunctionCall) goja.Value {
 		defer b.Guard(name)
+		for _, v := range call.Arguments {
+			jsvalue.Settle(v)
+		}
 		return f(b, call)
 	}).(*goja.Object)
 	b.name(fn, name, length)

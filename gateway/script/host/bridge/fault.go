@@ -10,6 +10,7 @@ import (
 
 	"github.com/dop251/goja"
 
+	"switchhook/gateway/script/jsvalue"
 	"switchhook/spec/diagnostic"
 )
 
@@ -199,6 +200,7 @@ func (b *Bridge) Inspect(v goja.Value) string {
 		return "Symbol(" + short(s.String()) + ")"
 	}
 	if o, ok := v.(*goja.Object); ok {
+		jsvalue.Settle(o)
 		if o.ClassName() == "Array" {
 			return "[]"
 		}

@@ -14,6 +14,7 @@ import (
 
 	"switchhook/gateway/script/host/bridge"
 	"switchhook/gateway/script/host/codec"
+	"switchhook/gateway/script/jsvalue"
 )
 
 // Constructor is the Buffer of a runtime.
@@ -203,7 +204,7 @@ func fromObject(b *bridge.Bridge, o *goja.Object, encodingOrOffset, length goja.
 		return fromArrayLike(b, o, n)
 	}
 	if t := o.Get("type"); t != nil && goja.IsString(t) && t.String() == "Buffer" {
-		if data, ok := o.Get("data").(*goja.Object); ok && data.ClassName() == "Array" {
+		if data, ok := o.Get("data").(*goja.Object); ok && jsvalue.IsArray(data) {
 			return fromArrayLike(b, data, data.Get("length"))
 		}
 	}

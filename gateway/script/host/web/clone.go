@@ -8,6 +8,7 @@ import (
 	"github.com/dop251/goja"
 
 	"switchhook/gateway/script/host/bridge"
+	"switchhook/gateway/script/jsvalue"
 )
 
 // maxCloneDepth bounds the nesting that structuredClone follows; a Go stack cannot
@@ -94,6 +95,7 @@ func (c *cloner) make(o *goja.Object, class string, args ...goja.Value) *goja.Ob
 
 func (c *cloner) object(o *goja.Object, depth int) goja.Value {
 	b := c.b
+	jsvalue.Settle(o)
 	if _, ok := goja.AssertFunction(o); ok {
 		c.refuse(source(o))
 	}
