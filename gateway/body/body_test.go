@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"switchhook/gateway/body"
 )
@@ -430,5 +431,61 @@ func TestAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { body.Parse(contentType, raw) }); n > limit {
 			t.Errorf("%s: %v allocations", contentType, n)
 		}
+	}
+}
+
+// TestIndex compares the index with what encoding/json says about where objects and arrays begin and end.
+func TestIndex(t *testing.T) {
+	for _, text := range []string{`{}`, `[]`, `1`, ` [ ] `, `{"a":[1,2,{"b":{}}],"c":"[}","d":[[],[[]]]}`, ` { "a" : [ 1 , { } ] , "a" : 2 } `, string(push())} {
+		checkIndex(t, []byte(text))
+	}
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add([]byte(`{"a":[1,2,{"b":{}}],"c":"[}\"","d":[[],[[]]]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if _, err := body.Index(text); (err == nil) != json.Valid(text) && !strings.Contains(fmt.Sprint(err), "deeper") {
+			t.Fatalf("%q: %v", text, err)
+		} else if err == nil {
+			checkIndex(t, text)
+		}
+	})
+}
+
+func checkIndex(t *testing.T, text []byte) {
+	t.Helper()
+	got, err := body.Index(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	var want []body.Container
+	var open []int
+	var tokens []int // how many stand in each open container
+	for {
+		token, err := d.Token()
+		if err != nil {
+			break
+		}
+		mark, isMark := token.(json.Delim)
+		if isMark && (mark == '}' || mark == ']') {
+			c := &want[open[len(open)-1]]
+			c.End, c.Next, c.Members = uint32(d.InputOffset()), uint32(len(want)), uint32(tokens[len(open)-1])
+			if mark == '}' {
+				c.Members /= 2
+			}
+			open, tokens = open[:len(open)-1], tokens[:len(open)-1]
+			continue
+		}
+		if len(open) > 0 {
+			tokens[len(open)-1]++
+		}
+		if isMark {
+			open, tokens = append(open, len(want)), append(tokens, 0)
+			want = append(want, body.Container{})
+		}
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%.300s: %s", text, diff)
 	}
 }

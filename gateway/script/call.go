@@ -40,11 +40,9 @@ type call struct {
 	rejected []*goja.Promise // that nobody handles
 	secrets  *strings.Replacer
 
-	output             []byte       // payloads and the response's body
-	spanOf             *goja.Object // the object last found to be an untouched part of the body
-	spanStart, spanEnd int
-	covering           *instrumented // nil without coverage
-	counters           goja.ArrayBuffer
+	output   []byte        // payloads and the response's body
+	covering *instrumented // nil without coverage
+	counters goja.ArrayBuffer
 
 	took     time.Duration
 	coverage map[string]map[int]int
@@ -143,6 +141,10 @@ func (c *call) trackRejection(p *goja.Promise, operation goja.PromiseRejectionOp
 func (c *call) load() (goja.Callable, error) {
 	if err := c.installGlobals(); err != nil {
 		return nil, err
+	}
+	c.parser.AtOnce = c.program.compiled.inherits
+	if c.program.compiled.proxies {
+		c.parser.Prepare()
 	}
 	compiled := c.program.compiled.program
 	var cover goja.Value = goja.Undefined()
@@ -285,6 +287,7 @@ func (c *call) handle(result *HandleResult) error {
 
 // eval runs any other function.
 func (c *call) eval(argument json.RawMessage, result *EvalResult) error {
+	c.parser.AtOnce = c.program.compiled.inherits
 	tree, err := c.parser.Parse(argument)
 	if err != nil {
 		return &Error{Failure: hook.Failure{Kind: "input", Message: "the argument is not JSON: " + err.Error()}}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dop251/goja"
 
+	"switchhook/gateway/script/jsvalue"
 	"switchhook/spec/document"
 )
 
@@ -112,6 +113,8 @@ type compiled struct {
 	positions func() *positions
 	requires  bool // the code may call require
 	imports   bool // the code calls $host
+	proxies   bool // the code may replace the global Proxy
+	inherits  bool // the code may make data a prototype
 
 	coverageOnce sync.Once
 	coverage     *instrumented
@@ -123,6 +126,8 @@ func (p *Program) compile() (*goja.Program, error) {
 	p.compiled.once.Do(func() {
 		p.compiled.positions = sync.OnceValue(func() *positions { return newPositions(p) })
 		p.compiled.requires = bytes.Contains(p.Code[min(len(bundleSloppy), len(p.Code)):], []byte("require"))
+		p.compiled.inherits = jsvalue.MayInherit(p.Code)
+		p.compiled.proxies = bytes.Contains(p.Code, []byte("Proxy"))
 		p.compiled.imports = bytes.Contains(p.Code, []byte("$host("))
 		ast, err := parseBundle(p.Code)
 		if err == nil {

@@ -124,6 +124,12 @@ func (c *call) events(v goja.Value, result *HandleResult) error {
 		}
 	}
 	for i, event := range result.Events {
+		// Often several events have one payload, which is the same text for all.
+		if o, ok := payloads[i].(*goja.Object); ok && i > 0 && payloads[i-1] == goja.Value(o) {
+			before := result.Events[i-1]
+			event.Payload, event.FromBody, event.BodyOffset = before.Payload, before.FromBody, before.BodyOffset
+			continue
+		}
 		if err := c.payload(event, payloads[i]); err != nil {
 			return prefix(err, "events["+strconv.Itoa(i)+"].payload")
 		}
@@ -172,9 +178,9 @@ func (c *call) event(path string, v goja.Value) (_ *hook.Event, payload goja.Val
 
 // payload encodes an event's payload, or finds that it is a part of the body.
 func (c *call) payload(event *hook.Event, v goja.Value) error {
-	if o, ok := v.(*goja.Object); ok && c.data != nil && c.data.Known(o) {
-		start, end, ok := c.span(o)
-		if ok {
+	o, known := v.(*goja.Object)
+	if known = known && c.data != nil && c.data.Known(o); known {
+		if start, end, ok := c.data.Span(o); ok {
 			b := c.in.Body
 			event.Payload = b.JSON[start:end:end]
 			if b.Raw {
@@ -183,26 +189,18 @@ func (c *call) payload(event *hook.Event, v goja.Value) error {
 			return nil
 		}
 	}
-	// What code of the payload runs while it is encoded may change the body's value.
-	c.spanOf = nil
 	before := len(c.output)
 	var err error
-	if c.output, err = c.encoder.Append(c.output, v); err != nil {
+	if known {
+		c.output, err = c.encoder.AppendChanged(c.output, o)
+	} else {
+		c.output, err = c.encoder.Append(c.output, v)
+	}
+	if err != nil {
 		return err
 	}
 	event.Payload = c.output[before:len(c.output):len(c.output)]
 	return nil
-}
-
-// span is jsvalue.Tree.Span with a memory, because often several events have the same payload.
-func (c *call) span(o *goja.Object) (start, end int, ok bool) {
-	if c.spanOf == o {
-		return c.spanStart, c.spanEnd, true
-	}
-	if start, end, ok = c.data.Span(o); ok {
-		c.spanOf, c.spanStart, c.spanEnd = o, start, end
-	}
-	return start, end, ok
 }
 
 // str reads a string.
@@ -346,7 +344,6 @@ func (c *call) responseBody(v goja.Value, contentType string) (body []byte, stan
 		body, err = c.form(o)
 		return body, "", err
 	}
-	c.spanOf = nil
 	before := len(c.output)
 	if c.output, err = c.encoder.Append(c.output, v); err != nil {
 		return nil, "", err

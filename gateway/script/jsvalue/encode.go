@@ -80,14 +80,26 @@ type Encoder struct {
 	// Expired is asked now and then whether to stop; may be nil.
 	Expired func() bool
 
-	open  []*goja.Object // that contain the current place, to find cycles
-	steps int
+	changed *goja.Object   // known not to be an untouched part of Source
+	open    []*goja.Object // that contain the current place, to find cycles
+	steps   int
 }
 
 // Append appends the JSON of v to dst; undefined becomes null. The error is a *ShapeError,
 // ErrTooLarge, ErrExpired, or what a toJSON function threw. It panics, as goja's methods
 // do, with what a getter or a proxy throws; call it within Runtime.Try.
 func (e *Encoder) Append(dst []byte, v goja.Value) ([]byte, error) {
+	e.changed = nil
+	return e.appendRoot(dst, v)
+}
+
+// AppendChanged is Append for an object that Source.Span was just found not to know, or to know as changed.
+func (e *Encoder) AppendChanged(dst []byte, o *goja.Object) ([]byte, error) {
+	e.changed = o
+	return e.appendRoot(dst, o)
+}
+
+func (e *Encoder) appendRoot(dst []byte, v goja.Value) ([]byte, error) {
 	e.open = e.open[:0]
 	dst, _, err := e.append(dst, v, "", false)
 	return dst, err
@@ -103,7 +115,7 @@ func (e *Encoder) append(dst []byte, v goja.Value, key string, optional bool) (_
 		return dst, false, ErrTooLarge
 	}
 	if o, ok := v.(*goja.Object); ok {
-		if e.Source != nil && e.Source.Known(o) {
+		if e.Source != nil && o != e.changed && e.Source.Known(o) {
 			if start, end, ok := e.Source.Span(o); ok {
 				if e.Max > 0 && len(dst)+end-start > e.Max {
 					return dst, false, ErrTooLarge
@@ -186,16 +198,28 @@ func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error)
 	defer e.leave()
 	dst = append(dst, '{')
 	first := len(dst)
-	for _, key := range o.Keys() {
+	var odd *goja.Object // names and values in turn, where Go strings cannot name the properties
+	for i, key := range o.Keys() {
 		before := len(dst)
 		if before > first {
 			dst = append(dst, ',')
 		}
-		dst = appendQuoted(dst, key)
+		var v goja.Value
+		if !strings.Contains(key, "\uFFFD") {
+			dst = appendQuoted(dst, key)
+			v = o.Get(key)
+		} else { // that may stand for a lone surrogate
+			if odd == nil {
+				odd = e.entries(o)
+			}
+			name, _ := odd.Get(strconv.Itoa(2 * i)).(goja.String)
+			dst = AppendString(dst, name)
+			v = odd.Get(strconv.Itoa(2*i + 1))
+		}
 		dst = append(dst, ':')
 		var omitted bool
 		var err error
-		if dst, omitted, err = e.append(dst, o.Get(key), key, true); err != nil {
+		if dst, omitted, err = e.append(dst, v, key, true); err != nil {
 			return dst, false, at(err, Key(key))
 		}
 		if omitted {
@@ -203,6 +227,22 @@ func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error)
 		}
 	}
 	return append(dst, '}'), false, nil
+}
+
+var entries = goja.MustCompile("", "o => { const list = []; for (const k in o) { list[list.length] = k; list[list.length] = o[k] } return list }", true)
+
+// entries lists the names and values of an object, its own first, in the order of its keys.
+func (e *Encoder) entries(o *goja.Object) *goja.Object {
+	f, err := e.Runtime.RunProgram(entries)
+	if err != nil {
+		panic(err)
+	}
+	call, _ := goja.AssertFunction(f)
+	list, err := call(goja.Undefined(), o)
+	if err != nil {
+		panic(err)
+	}
+	return list.(*goja.Object)
 }
 
 func (e *Encoder) appendArray(dst []byte, o *goja.Object) ([]byte, error) {

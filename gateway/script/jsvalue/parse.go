@@ -7,6 +7,7 @@
 package jsvalue
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -21,18 +22,47 @@ import (
 
 // Parser makes JavaScript values of JSON in one runtime.
 type Parser struct {
-	rt    *goja.Runtime
-	proxy func(newTarget *goja.Object, args ...goja.Value) (*goja.Object, error) // the constructor Proxy
+	// AtOnce makes all objects when the text is parsed, and not when they are touched.
+	AtOnce bool
+
+	rt      *goja.Runtime
+	proxy   func(newTarget *goja.Object, args ...goja.Value) (*goja.Object, error) // the constructor Proxy
+	objects *goja.Object                                                           // Object.prototype
+	arrays  *goja.Object                                                           // Array.prototype, once it was needed
 }
 
-// NewParser returns a Parser for a runtime that has not run any code yet, which could change what the Parser
-// relies on.
-func NewParser(rt *goja.Runtime) *Parser {
-	proxy, ok := goja.AssertConstructor(rt.Get("Proxy"))
-	if !ok {
-		panic("the runtime has no Proxy any more")
+// NewParser returns a Parser for a runtime.
+func NewParser(rt *goja.Runtime) *Parser { return &Parser{rt: rt} }
+
+// MayInherit reports whether code may make an object of data the prototype of another.
+func MayInherit(code []byte) bool {
+	for _, word := range []string{"Object.create(", "setPrototypeOf", "__proto__"} {
+		if bytes.Contains(code, []byte(word)) {
+			return true
+		}
 	}
-	return &Parser{rt: rt, proxy: proxy}
+	return false
+}
+
+// Prepare takes the constructor that the Parser needs from the runtime's globals. Where code may replace the global
+// Proxy it must be called before that runs; else Parse calls it.
+func (p *Parser) Prepare() {
+	if p.proxy != nil {
+		return
+	}
+	proxy, ok := goja.AssertConstructor(p.rt.Get("Proxy"))
+	if !ok {
+		panic(p.rt.NewTypeError("there is no Proxy any more"))
+	}
+	p.proxy, p.objects = proxy, p.rt.NewObject().Prototype()
+}
+
+// arrayPrototype is Array.prototype.
+func (p *Parser) arrayPrototype() *goja.Object {
+	if p.arrays == nil {
+		p.arrays = p.rt.NewArray().Prototype()
+	}
+	return p.arrays
 }
 
 // Parse makes the value of one JSON text, which the one that JSON.parse makes cannot be told from: the last of
@@ -46,6 +76,7 @@ func (p *Parser) Parse(text []byte) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Prepare()
 	t := &Tree{Parser: p, text: unsafe.String(unsafe.SliceData(text), len(text)), index: index}
 	t.known = make(map[*goja.Object]*container, min(len(index), 16))
 	r := reader{tree: t}

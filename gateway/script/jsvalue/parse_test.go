@@ -248,3 +248,77 @@ func TestToUTF8(t *testing.T) {
 		}
 	}
 }
+
+// A name with a lone surrogate is a name like others, though Go strings have no room for it.
+func TestOddNames(t *testing.T) {
+	const text = `{"\ud800":{"a":1},"\udc00x":2,"\ufffd":3,"a":{"\ud800":4,"b":[1,2,3,4,5]}}`
+	for code, want := range map[string]string{
+		`data`: text,
+		// Filled, it is encoded anew, which says the same.
+		`data["\ud800"].a + data["\udc00x"]; data`: `{"\ud800":{"a":1},"\udc00x":2,"�":3,"a":{"\ud800":4,"b":[1,2,3,4,5]}}`,
+		`data.z = 1; data`:                         `{"\ud800":{"a":1},"\udc00x":2,"�":3,"a":{"\ud800":4,"b":[1,2,3,4,5]},"z":1}`,
+		`data["\ud800"] = 5; data`:                 `{"\ud800":5,"\udc00x":2,"�":3,"a":{"\ud800":4,"b":[1,2,3,4,5]}}`,
+		`data.a["\ud800"] = 5; data.a`:             `{"\ud800":5,"b":[1,2,3,4,5]}`,
+	} {
+		rt, tree, v := evaluate(t, text, code)
+		got, err := (&jsvalue.Encoder{Runtime: rt, Source: tree}).Append(nil, v)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %s, %v; want %s", code, got, err, want)
+		}
+	}
+}
+
+// Reading by name leaves an object as it is until it was read often, and finds the last of repeated names.
+func TestReadsByName(t *testing.T) {
+	const text = `{"a":1,"b":{"c":[1,2,{"d":1}],"\u0065":2,"é":3,"s":"}\\\"]","f":4},"a":{"x":"y"},"n":-1.5e3, "o" : { "p" : true } }`
+	rt, tree, v := evaluate(t, text, `[data.a.x, data.b.c[2].d, data.b.e, data.b.é, data.b.s, data.n, data.o.p, data.q, data.b === data.b].join()`)
+	if want := `y,1,2,3,}\"],-1500,true,,true`; v.String() != want {
+		t.Errorf("%s, want %s", v, want)
+	}
+	root := tree.Root().(*goja.Object)
+	if start, end, ok := tree.Span(root); !ok || text[start:end] != text {
+		t.Errorf("reading changed it: %d:%d %v", start, end, ok)
+	}
+	if _, err := rt.RunString(`data.b.c[2].d = 2`); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := tree.Span(root); ok {
+		t.Error("a change deep in an object that was only read by name went unnoticed")
+	}
+}
+
+// TestAllocations holds what makes data cheap: what is not touched costs nothing, what is read by name little. The
+// figures do not depend on the machine.
+func TestAllocations(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(`{"repository":{"full_name":"octocat/Hello-World","owner":{"login":"octocat"}},"commits":[`)
+	for i := range 100 {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteString(`{"id":"abc","author":{"name":"Mona","emails":["a@example.com","b@example.com"]},"modified":["a.go","b.go"]}`)
+	}
+	text.WriteString(`]}`)
+	rt := goja.New()
+	p := jsvalue.NewParser(rt)
+	f, err := rt.RunString(`data => data.repository.full_name`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, _ := goja.AssertFunction(f)
+	// Warm, so that what a runtime makes once is made.
+	for name, c := range map[string]struct {
+		limit float64
+		run   func()
+	}{
+		"parse":        {24, func() { _, _ = p.Parse([]byte(text.String())) }},
+		"read by name": {62, func() { tree, _ := p.Parse([]byte(text.String())); _, _ = read(goja.Undefined(), tree.Root()) }},
+		"pass through": {26, func() { tree, _ := p.Parse([]byte(text.String())); tree.Span(tree.Root().(*goja.Object)) }},
+	} {
+		if n := testing.AllocsPerRun(50, c.run); n > c.limit {
+			t.Errorf("%s: %v allocations, more than %v", name, n, c.limit)
+		} else {
+			t.Logf("%s: %v allocations", name, n)
+		}
+	}
+}

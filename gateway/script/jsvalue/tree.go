@@ -24,6 +24,9 @@ import (
 // ordinary object. So nothing can tell them from what JSON.parse makes, and what is never touched costs next
 // to nothing. To read a few properties by their names does not fill an object: for that there is a trap.
 //
+// There is one exception: goja does not list the inherited keys of an object whose prototype is such a proxy. Where code may
+// make a prototype of data, Parser.AtOnce fills all objects when they are made; see MayInherit.
+//
 // Only Go code can meet an object that is not there yet: see Settle.
 type Tree struct {
 	*Parser
@@ -70,8 +73,9 @@ func (t *Tree) Root() goja.Value { return t.root }
 func (t *Tree) container(start, index int) *goja.Object {
 	entry := t.index[index]
 	c := &container{tree: t, start: start, index: index, array: t.text[start] == '['}
+	now := t.AtOnce || entry.Members <= smallMembers && int(entry.Next) == index+1
 	if c.array {
-		if entry.Members <= smallMembers && int(entry.Next) == index+1 {
+		if now {
 			items := c.items()
 			list := make([]any, len(items))
 			for i, v := range items {
@@ -84,7 +88,7 @@ func (t *Tree) container(start, index int) *goja.Object {
 		}
 	} else {
 		c.object = t.rt.NewObject()
-		if entry.Members <= smallMembers && int(entry.Next) == index+1 {
+		if now {
 			c.fill()
 		} else {
 			c.wait()
@@ -146,8 +150,8 @@ func (t *Tree) read(call goja.FunctionCall) goja.Value {
 			if v := c.find(name); v != nil {
 				return v
 			}
-			if t.objects().Get(name) == nil {
-				return goja.Undefined()
+			if t.objects.Get(name) == nil {
+				return nil // and not undefined: goja tells by it a hole in a list
 			}
 		}
 	}
@@ -159,9 +163,6 @@ func (t *Tree) read(call goja.FunctionCall) goja.Value {
 	}
 	return c.object.Get(call.Argument(1).String())
 }
-
-// objects is Object.prototype.
-func (t *Tree) objects() *goja.Object { return t.rt.NewObject().Prototype() }
 
 // find reads the value of a key without filling the object, or returns nil. The last of repeated keys counts.
 func (c *container) find(name string) goja.Value {
@@ -342,22 +343,21 @@ func (t *Tree) Span(o *goja.Object) (start, end int, ok bool) {
 	if c == nil {
 		return 0, 0, false
 	}
-	objects, arrays := t.objects(), t.rt.NewArray().Prototype()
 	// A toJSON that was put on a prototype speaks for every object.
-	if objects.Get("toJSON") != nil || arrays.Get("toJSON") != nil {
+	if t.objects.Get("toJSON") != nil || t.arrayPrototype().Get("toJSON") != nil {
 		return 0, 0, false
 	}
-	if !c.untouched(objects, arrays) {
+	if !c.untouched() {
 		return 0, 0, false
 	}
 	return c.start, int(t.index[c.index].End), true
 }
 
-// untouched compares the object with what it was filled with. The arguments are the prototypes that it should have.
-func (c *container) untouched(objects, arrays *goja.Object) bool {
+// untouched compares the object with what it was filled with.
+func (c *container) untouched() bool {
 	if c.waits {
 		for _, o := range c.given {
-			if !c.tree.known[o].untouched(objects, arrays) {
+			if !c.tree.known[o].untouched() {
 				return false
 			}
 		}
@@ -365,18 +365,18 @@ func (c *container) untouched(objects, arrays *goja.Object) bool {
 	}
 	o, values := c.object, c.values
 	if c.array {
-		if o.Prototype() != arrays || o.Get("length").ToInteger() != int64(len(values)) {
+		if o.Prototype() != c.tree.arrayPrototype() || o.Get("length").ToInteger() != int64(len(values)) {
 			return false
 		}
 		for i, was := range values {
-			if !c.same(o.Get(strconv.Itoa(i)), was, objects, arrays) {
+			if !c.same(o.Get(strconv.Itoa(i)), was) {
 				return false
 			}
 		}
 		// Further properties of an array are not part of its JSON.
 		return true
 	}
-	if c.odd || o.Prototype() != objects {
+	if c.odd || o.Prototype() != c.tree.objects {
 		return false
 	}
 	keys := c.keys
@@ -387,19 +387,19 @@ func (c *container) untouched(objects, arrays *goja.Object) bool {
 		return false
 	}
 	for i, key := range keys {
-		if !c.same(o.Get(key), values[i], objects, arrays) {
+		if !c.same(o.Get(key), values[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *container) same(now, was goja.Value, objects, arrays *goja.Object) bool {
+func (c *container) same(now, was goja.Value) bool {
 	if now == nil { // a hole in an array
 		return false
 	}
 	if o, ok := was.(*goja.Object); ok {
-		return now == was && c.tree.known[o].untouched(objects, arrays)
+		return now == was && c.tree.known[o].untouched()
 	}
 	if _, ok := now.(*goja.Object); ok {
 		return false
