@@ -10,9 +10,7 @@ export default function handle({ data, headers, rawBytes }) {
   if (typeof data?.message?.messageId !== 'string' || typeof data.subscription !== 'string') {
     throw new HttpError(400, 'the body is not a message of Pub/Sub; unwrapped messages need the metadata in headers')
   }
-  const { data: encoded, ...message } = data.message
-  const payload = { ...data, message: { ...message, ...decode(encoded ?? '') } }
-  return { events: [one(message.messageId, data.subscription, message.attributes ?? {}, payload)] }
+  return { events: [one(data.message.messageId, data.subscription, data.message.attributes ?? {}, data)] }
 }
 
 // Ids are unique within a topic, so the subscription joins them.
@@ -21,28 +19,4 @@ function one(id, subscription, attributes, payload) {
   const [, project, , name] = String(subscription).split('/')
   const type = attributes.eventType ?? attributes['ce-type'] ?? 'message'
   return { id: `${subscription}/${id}`, type, selector: [type, project, name].filter(Boolean).join('/'), payload }
-}
-
-// The data is JSON, text, or bytes.
-function decode(encoded) {
-  const bytes = Buffer.from(encoded, 'base64')
-  let text
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    return { data_base64: encoded }
-  }
-  try {
-    return { data: JSON.parse(exact(text)) }
-  } catch {
-    return { data: text }
-  }
-}
-
-// Integers that JavaScript would round become strings, as Google writes 64 bits in JSON elsewhere.
-function exact(text) {
-  if (!/\d{16}/.test(text)) return text
-  return text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
-    /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token,
-  )
 }
