@@ -1,11 +1,13 @@
 package script
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -297,7 +299,7 @@ func (c *call) eval(argument json.RawMessage, result *EvalResult) error {
 		return err
 	}
 	root := tree.Root()
-	if o, ok := root.(*goja.Object); ok && c.program.Function != ExtractFunction {
+	if o, ok := root.(*goja.Object); ok && slices.ContainsFunc(apiNames, func(name string) bool { return bytes.Contains(c.program.Code, []byte(name)) }) {
 		root = c.withoutAPI(o)
 	}
 	v, err := c.settled(f, root)
@@ -312,14 +314,12 @@ func (c *call) eval(argument json.RawMessage, result *EvalResult) error {
 	return shape
 }
 
-// withoutAPI is the argument of an event's getter, in which what other gateways have for calling the app's
-// API says that it is not there.
+// withoutAPI makes an argument that has, besides the given one's properties, what other gateways call the app's
+// API with, which here says that it is not there.
 func (c *call) withoutAPI(argument *goja.Object) *goja.Object {
 	o := c.rt.NewObject()
 	for _, name := range apiNames {
-		if err := o.DefineDataProperty(name, c.rt.NewDynamicObject(&absentAPI{c, name}), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE); err != nil {
-			panic(err)
-		}
+		define(o, name, c.rt.NewDynamicObject(&absentAPI{c, name}))
 	}
 	for _, key := range argument.Keys() {
 		define(o, key, argument.Get(key))
