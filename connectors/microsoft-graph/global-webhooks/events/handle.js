@@ -5,20 +5,20 @@ export default function handle({ data, parameters }) {
   return { events: data.value.map((item) => one(item, data, parameters)), response: { status: 202 } }
 }
 
-// The client state is a secret, so it is not passed on.
-function one({ clientState, encryptedContent, ...item }, { validationTokens }, { privateKey }) {
+function one(item, { validationTokens }, { privateKey }) {
   const kind = item.resourceData?.['@odata.type']?.split('.').pop() ?? 'resource'
   const type = item.lifecycleEvent
     ? `lifecycle.${item.lifecycleEvent}`
     : `${kind[0].toLowerCase()}${kind.slice(1)}.${item.changeType}`
-  const payload = item
-  if (encryptedContent) {
-    if (!validationTokens?.length) throw new HttpError(400, 'a notification has resource data, and no token that vouches for it')
-    if (privateKey) payload.decryptedContent = decrypt(encryptedContent, [].concat(privateKey))
-    else payload.encryptedContent = encryptedContent
+  if (item.encryptedContent && !validationTokens?.length) {
+    throw new HttpError(400, 'a notification has resource data, and no token that vouches for it')
   }
   const selector = [type, item.tenantId, item.subscriptionId].filter(Boolean).join('/')
-  return { id: identity(item), type, selector, payload }
+  return { id: identity(item), type, selector, payload: item.encryptedContent && privateKey ? decrypted(item, [].concat(privateKey)) : item }
+}
+
+function decrypted({ encryptedContent, ...item }, privateKeys) {
+  return { ...item, decryptedContent: decrypt(encryptedContent, privateKeys) }
 }
 
 // Not all resources give notifications an id; an ETag names one state of one resource.
