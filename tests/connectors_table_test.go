@@ -53,7 +53,11 @@ func TestConnectorsTable(t *testing.T) {
 		if c.State != live.Up {
 			t.Fatal(c.Problems)
 		}
-		n := len(fixture.Cases(c))
+		cases, list := fixture.Of(c)
+		if len(list) > 0 {
+			t.Fatal(list)
+		}
+		n := len(cases)
 		fixtures, events = fixtures+n, events+len(c.Spec.Events)
 		rows = append(rows, row(c.Spec, n))
 	}
