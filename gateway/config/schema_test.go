@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"switchhook/spec"
 	"switchhook/spec/diagnostic"
 	"switchhook/spec/document"
 )
@@ -22,7 +23,7 @@ type object = map[string]any
 
 func schema(t *testing.T) (parsed object, compiled *jsonschema.Schema) {
 	t.Helper()
-	loaded, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
+	loaded, err := jsonschema.UnmarshalJSON(bytes.NewReader(spec.JSONSchema("config")))
 	if err != nil {
 		t.Fatal(err)
 	}
