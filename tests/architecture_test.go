@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"gateway/server": {"gateway/hook"},
 	"gateway/fixture": {"gateway/hook", "gateway/body", "gateway/ingest", "gateway/live", "gateway/script", "gateway/verify", "gateway/match",
 		"gateway/config", "gateway/store", "gateway/store/memory", "spec", "spec/diagnostic", "spec/document"},
+	"gateway/metrics":  {"gateway/hook", "gateway/ingest", "gateway/deliver", "gateway/live", "gateway/server", "gateway/store", "spec/diagnostic"},
 	"gateway/activity": {"gateway/hook", "gateway/ingest", "gateway/deliver", "gateway/store", "spec/diagnostic"},
 	"gateway/console": {"gateway/hook", "gateway/activity", "gateway/body", "gateway/ingest", "gateway/live", "gateway/match", "gateway/store", "gateway/deliver", "gateway/config",
 		"gateway/script", "gateway/fixture", "spec", "spec/diagnostic", "spec/document"},
@@ -67,6 +68,8 @@ var only = map[string][]string{
 	"github.com/nats-io/nats.go":   {"gateway/deliver/destination"},
 	"github.com/golang-jwt/jwt/v5": {"gateway/verify"},
 	"github.com/yuin/goldmark":     {"gateway/console"},
+
+	"github.com/prometheus/client_golang": {"gateway/metrics"},
 }
 
 // TestImportsRunDownwards reads the imports of every file that is not a test.

@@ -26,6 +26,7 @@ import (
 	"switchhook/gateway/hook"
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
+	"switchhook/gateway/metrics"
 	"switchhook/gateway/script"
 	"switchhook/gateway/server"
 	"switchhook/gateway/store"
@@ -57,6 +58,7 @@ type Gateway struct {
 	pipeline *ingest.Pipeline
 	deliver  *deliver.Engine
 	activity *activity.Log
+	metrics  *metrics.Metrics
 	server   *server.Server
 	console  *console.Console
 	admin    *http.Server
@@ -106,6 +108,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		Verify: verify.Options{Keys: verify.NewKeys(fetcher)},
 	})
 	g.activity = activity.New(time.Now)
+	g.metrics = g.newMetrics()
 	began := time.Now()
 	first, list := g.live.Reload(ctx, cfg)
 	if list.HasErrors() {
@@ -120,17 +123,17 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		Lookup:   g.subscription,
 		Senders:  destination.Senders(destination.Options{Stdout: o.Stdout}),
 		Logger:   o.Logger,
-		Observer: g.activity,
+		Observer: senders{g.activity, g.metrics},
 		Disabled: g.live.SetDisabled,
 	})
 	g.pipeline = ingest.New(ingest.Options{
 		Engine: g.engine, Store: g.store, Subscriptions: g.live, Offer: g.deliver.Offer,
-		Fetcher: fetcher, Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: observers{g.activity, &requestLog{o.Logger}},
+		Fetcher: fetcher, Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: observers{g.activity, g.metrics, &requestLog{o.Logger}},
 	})
 	g.console = console.New(console.Options{
 		Ready: g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,
 		Store: g.store, Pipeline: g.pipeline, Deliver: g.deliver, Now: time.Now,
-		Activity: g.activity, Logger: o.Logger,
+		Activity: g.activity, Metrics: g.metrics.Handler(), Logger: o.Logger,
 	})
 	g.server = server.New(g.serverOptions())
 	if g.webhooks, err = net.Listen("tcp", cfg.Server.Listen); err != nil {
@@ -281,7 +284,8 @@ func (g *Gateway) Reload(ctx context.Context) {
 		g.o.Report(list)
 		return
 	}
-	next, list := g.live.Reload(ctx, cfg)
+	next, found := g.live.Reload(ctx, cfg)
+	list.Add(found...)
 	if next == nil {
 		g.noteReload(began, previous, nil, list)
 		g.o.Logger.Error("config is broken, the last good one stays in force")

@@ -6,9 +6,12 @@ import (
 	"time"
 
 	"switchhook/gateway/activity"
+	"switchhook/gateway/deliver"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
+	"switchhook/gateway/metrics"
+	"switchhook/gateway/server"
 	"switchhook/spec/diagnostic"
 )
 
@@ -27,6 +30,42 @@ func (o observers) Turned(t ingest.Turned) {
 	}
 }
 
+// senders tells several observers what became of deliveries.
+type senders []deliver.Observer
+
+func (o senders) Attempted(sub *hook.Subscription, d *hook.Delivery, a hook.Attempt, next hook.DeliveryState) {
+	for _, each := range o {
+		each.Attempted(sub, d, a, next)
+	}
+}
+
+func (o senders) Settled(n int, took time.Duration) {
+	for _, each := range o {
+		each.Settled(n, took)
+	}
+}
+
+func (o senders) Breaker(subscription, state string) {
+	for _, each := range o {
+		each.Breaker(subscription, state)
+	}
+}
+
+func (o senders) QueueFailed(op string, err error) {
+	for _, each := range o {
+		each.QueueFailed(op, err)
+	}
+}
+
+func (g *Gateway) newMetrics() *metrics.Metrics {
+	return metrics.New(metrics.Sources{
+		Version: g.o.Version, Stats: g.store.Stats, StoreErr: g.store.Err, Live: g.live.Current, Streams: g.activity.Streams,
+		// They are made later, and before anybody can ask.
+		Totals: func() deliver.Totals { return g.deliver.Totals() },
+		Server: func() server.Stats { return g.server.Stats() },
+	})
+}
+
 // noteReload puts a reading of the configuration into the history. next is nil
 // when it could not be taken over.
 func (g *Gateway) noteReload(began time.Time, previous, next *live.Generation, problems diagnostic.List) {
@@ -37,6 +76,7 @@ func (g *Gateway) noteReload(began time.Time, previous, next *live.Generation, p
 		r.Generation = previous.Number
 	}
 	g.activity.Reloaded(r)
+	g.metrics.Reloaded(began, r.OK, problems)
 }
 
 // changedConnectors are those that differ between two generations, by key.
