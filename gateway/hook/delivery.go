@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// Subscription says who wants which events, and where they go.
+// Subscription says who wants which events, and where they go. Its JSON, and
+// that of its parts, is what stores keep: names do not change, and what is zero is left out.
 type Subscription struct {
 	// Workspace and Name identify it; see ID.
-	Workspace, Name string
+	Workspace, Name string `json:",omitzero"`
 	// Integration and Webhook say whose events: the integration's name in the
 	// workspace and the key of the connector's global webhook.
-	Integration, Webhook string
+	Integration, Webhook string `json:",omitzero"`
 	// Selector is the pattern an event's selector must match: exact, or with
 	// * (within a segment) and ** (across segments).
-	Selector string
+	Selector string `json:",omitzero"`
 	// Event and Parameters are set when the subscription names an event of
 	// the connector; Webhook and Selector were then computed by its getter.
-	Event      string
-	Parameters json.RawMessage
+	Event      string          `json:",omitzero"`
+	Parameters json.RawMessage `json:",omitzero"`
 	// Filter is the filter in JSON, nil for none.
-	Filter json.RawMessage
+	Filter json.RawMessage `json:",omitzero"`
 	// Destination is where its deliveries go.
-	Destination Destination
+	Destination Destination `json:",omitzero"`
 	// Ordered: one delivery at a time for each selector, in order of arrival.
-	Ordered bool
+	Ordered bool `json:",omitzero"`
 	// Paused: events are stored as deliveries, but not sent until it is resumed.
-	Paused bool
+	Paused bool `json:",omitzero"`
 }
 
 // ID is "workspace/name", unique in a gateway.
@@ -36,42 +37,42 @@ func (s *Subscription) ID() string { return s.Workspace + "/" + s.Name }
 // Destination is where deliveries go. Which fields matter depends on Type.
 type Destination struct {
 	// Type is "http", "stdout", "file", "nats" or "kafka".
-	Type string
+	Type string `json:",omitzero"`
 	// URL of an http destination; server URL of a nats one.
-	URL string
+	URL string `json:",omitzero"`
 	// Headers are sent with every http delivery (or as message headers to nats and kafka).
-	Headers Headers
+	Headers Headers `json:",omitzero"`
 	// Secrets sign http deliveries after the Standard Webhooks specification
 	// ("whsec_..." each); the first is the current one, all of them sign, so
 	// that receivers can rotate. Empty: unsigned.
-	Secrets []string
+	Secrets []string `json:",omitzero"`
 	// CloudEvents is "", "binary" or "structured".
-	CloudEvents string
+	CloudEvents string `json:",omitzero"`
 	// Path of a file destination; absolute.
-	Path string
+	Path string `json:",omitzero"`
 	// Subject of a nats destination, Topic and Brokers of a kafka one. They may
 	// contain {selector}, {type} and {workspace}.
-	Subject, Topic string
-	Brokers        []string
+	Subject, Topic string   `json:",omitzero"`
+	Brokers        []string `json:",omitzero"`
 	// Retry says when to try again.
-	Retry RetryPolicy
+	Retry RetryPolicy `json:",omitzero"`
 	// Timeout bounds one attempt, connection included; > 0.
-	Timeout time.Duration
+	Timeout time.Duration `json:",omitzero"`
 	// Concurrency is how many attempts may run at once; >= 1.
-	Concurrency int
+	Concurrency int `json:",omitzero"`
 	// RatePerSecond bounds the attempts begun in a second; 0: unbounded.
-	RatePerSecond float64
+	RatePerSecond float64 `json:",omitzero"`
 	// Allow lists networks that the guard against private addresses lets through.
-	Allow []netip.Prefix
+	Allow []netip.Prefix `json:",omitzero"`
 }
 
 // RetryPolicy says when the attempts of a delivery happen.
 type RetryPolicy struct {
 	// Delays[i] is the time from the end of attempt i (or from the event, for i = 0) to
 	// attempt i+1; so its length is the number of attempts. Never empty.
-	Delays []time.Duration
+	Delays []time.Duration `json:",omitzero"`
 	// Jitter spreads each delay by up to this share of it, 0 to 1.
-	Jitter float64
+	Jitter float64 `json:",omitzero"`
 }
 
 // DefaultRetryDelays is the schedule that the Standard Webhooks specification

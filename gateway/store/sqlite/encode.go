@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -163,10 +164,19 @@ type spec struct {
 	*hook.Subscription
 	Parameters json.RawMessage `json:",omitempty"`
 	Filter     json.RawMessage `json:",omitempty"`
+	// DefaultDelays: the delays are the default ones and left out. Where a million subscriptions
+	// are loaded most have them, and share them then.
+	DefaultDelays bool `json:",omitzero"`
 }
 
 func encodeSubscription(sub *hook.Subscription) (string, error) {
-	b, err := json.Marshal(spec{sub, sub.Parameters, sub.Filter})
+	s := spec{Parameters: sub.Parameters, Filter: sub.Filter}
+	short := *sub
+	if slices.Equal(sub.Destination.Retry.Delays, hook.DefaultRetryDelays) {
+		s.DefaultDelays, short.Destination.Retry.Delays = true, nil
+	}
+	s.Subscription = &short
+	b, err := json.Marshal(s)
 	return string(b), err
 }
 
@@ -176,5 +186,8 @@ func decodeSubscription(text []byte) (*hook.Subscription, error) {
 		return nil, err
 	}
 	s.Subscription.Parameters, s.Subscription.Filter = s.Parameters, s.Filter
+	if s.DefaultDelays {
+		s.Destination.Retry.Delays = slices.Clip(hook.DefaultRetryDelays)
+	}
 	return s.Subscription, nil
 }

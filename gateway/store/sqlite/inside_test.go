@@ -546,6 +546,20 @@ func TestSubscriptionFields(t *testing.T) {
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("stored %+v, got %+v", want, *got)
 	}
+
+	// The default delays are not written out, and come back.
+	want = hook.Subscription{Workspace: "demo", Name: "a", Destination: hook.Destination{Type: "stdout", Retry: hook.RetryPolicy{Delays: slices.Clone(hook.DefaultRetryDelays)}}}
+	if text, err = encodeSubscription(&want); err != nil || len(text) > 120 {
+		t.Errorf("%d bytes, %v: %s", len(text), err, text)
+	}
+	if got, err = decodeSubscription([]byte(text)); err != nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("stored %+v, got %+v, %v", want, got, err)
+	}
+	// As it was written before.
+	old := `{"Workspace":"demo","Name":"a","Integration":"","Destination":{"Type":"stdout","Headers":null,"Retry":{"Delays":[0,5],"Jitter":0.1},"Allow":null},"Ordered":false}`
+	if got, err = decodeSubscription([]byte(old)); err != nil || !slices.Equal(got.Destination.Retry.Delays, []time.Duration{0, 5}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
 }
 
 // set gives every field a value that is not its zero.
