@@ -234,6 +234,9 @@ type DeliveryQuery struct {
 	After, Before time.Time
 	Cursor        string
 	Limit         int
+	// Oldest: in the order of Append, in place of newest first. Cursors of one order are none of the
+	// other. What is appended while somebody pages comes on the last page.
+	Oldest bool
 }
 
 // Replayer makes settled deliveries pending again.

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -41,10 +42,11 @@ func (s *Store) Request(ctx context.Context, id string) (*store.Stored, error) {
 	return st, nil
 }
 
-// cursor is where a page ended: everything with a number below it is still to come.
-func cursor(kind, c string) (int64, error) {
+// cursor is where a page ended: everything with a number below it is still to come,
+// or above it in a list that begins with the oldest. Start is the cursor of the first page.
+func cursor(kind, c string, start int64) (int64, error) {
 	if c == "" {
-		return 1<<63 - 1, nil
+		return start, nil
 	}
 	digits, ok := strings.CutPrefix(c, kind)
 	n, err := strconv.ParseInt(digits, 10, 64)
@@ -59,7 +61,7 @@ func within(at, after, before time.Time) bool {
 }
 
 func (s *Store) Requests(ctx context.Context, q store.RequestQuery) ([]store.RequestSummary, string, error) {
-	below, err := cursor("r", q.Cursor)
+	below, err := cursor("r", q.Cursor, 1<<63-1)
 	if err != nil {
 		return nil, "", err
 	}
@@ -127,7 +129,11 @@ func (s *Store) Delivery(ctx context.Context, id string) (*hook.Delivery, []hook
 }
 
 func (s *Store) Deliveries(ctx context.Context, q store.DeliveryQuery) ([]*hook.Delivery, string, error) {
-	below, err := cursor("d", q.Cursor)
+	kind, start := "d", int64(1<<63-1)
+	if q.Oldest {
+		kind, start = "o", 0
+	}
+	at, err := cursor(kind, q.Cursor, start)
 	if err != nil {
 		return nil, "", err
 	}
@@ -135,28 +141,38 @@ func (s *Store) Deliveries(ctx context.Context, q store.DeliveryQuery) ([]*hook.
 		return nil, "", err
 	}
 	defer s.mu.Unlock()
+	var found []*delivery
 	prefix, byPrefix := strings.CutSuffix(q.Selector, "**")
-	var page []*hook.Delivery
-	var last int64
-	for _, req := range slices.Backward(s.requests) {
+	for _, req := range s.requests {
 		if !matches(q.RequestID, req.rec.Request.ID) || !within(req.rec.Request.ReceivedAt, q.After, q.Before) {
 			continue
 		}
-		for _, n := range slices.Backward(req.deliveries) {
-			if n.number >= below || !matches(q.Subscription, n.d.Subscription) || !matches(string(q.State), string(n.d.State)) ||
-				byPrefix && !strings.HasPrefix(n.d.Event.Selector, prefix) || !byPrefix && !matches(q.Selector, n.d.Event.Selector) {
-				continue
+		for _, n := range req.deliveries {
+			if (q.Oldest && n.number > at || !q.Oldest && n.number < at) &&
+				matches(q.Subscription, n.d.Subscription) && matches(string(q.State), string(n.d.State)) &&
+				(byPrefix && strings.HasPrefix(n.d.Event.Selector, prefix) || !byPrefix && matches(q.Selector, n.d.Event.Selector)) {
+				found = append(found, n)
 			}
-			if len(page) == store.PageLimit(q.Limit) {
-				return page, "d" + strconv.FormatInt(last, 10), nil
-			}
-			last = n.number
-			d := copyOf(n)
-			d.Event.Payload = nil
-			page = append(page, d)
 		}
 	}
-	return page, "", nil
+	slices.SortFunc(found, func(a, b *delivery) int {
+		if q.Oldest {
+			return cmp.Compare(a.number, b.number)
+		}
+		return cmp.Compare(b.number, a.number)
+	})
+	next := ""
+	if limit := store.PageLimit(q.Limit); len(found) > limit {
+		found = found[:limit]
+		next = kind + strconv.FormatInt(found[limit-1].number, 10)
+	}
+	var page []*hook.Delivery
+	for _, n := range found {
+		d := copyOf(n)
+		d.Event.Payload = nil
+		page = append(page, d)
+	}
+	return page, next, nil
 }
 
 func (s *Store) Backlog(ctx context.Context, subscription string, most int) (b store.Backlog, err error) {

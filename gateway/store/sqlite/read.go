@@ -131,10 +131,11 @@ func (s *Store) Delivery(ctx context.Context, id string) (d *hook.Delivery, as [
 	return d, as, nil
 }
 
-// cursor reads the cursor of a list: everything with an id below it is still to come.
-func cursor(kind, c string) (int64, error) {
+// cursor reads the cursor of a list: everything with an id below it is still to
+// come, or above it in a list that begins with the oldest. Start is the cursor of the first page.
+func cursor(kind, c string, start int64) (int64, error) {
 	if c == "" {
-		return 1<<63 - 1, nil
+		return start, nil
 	}
 	digits, ok := strings.CutPrefix(c, kind)
 	n, err := strconv.ParseInt(digits, 10, 64)
@@ -161,16 +162,31 @@ const (
 
 func (e *effort) spent() bool { return e.rows > maxRows || e.bytes > maxBytes }
 
-// scan calls each for the blocks up to from that keep takes and whose marks do not
-// exclude what is asked for, newest first, until it returns false, or the
+// The orders of lists.
+const (
+	newestFirst = -1
+	oldestFirst = 1
+)
+
+// next returns up to limit blocks from id on in an order.
+func (bs *blocks) next(order, id int64, limit int, keep func(*block) bool) []block {
+	if order == oldestFirst {
+		return bs.above(id, limit, keep)
+	}
+	return bs.below(id, limit, keep)
+}
+
+// scan calls each for the blocks from one on that keep takes and whose marks do not
+// exclude what is asked for, in an order, until it returns false, or the
 // effort is spent. It returns the block at which to go on; -1: none is left.
-func (s *Store) scan(ctx context.Context, c *conn, e *effort, from int64, keep func(*block) bool, asked []uint64, each func(block) (bool, error)) (int64, error) {
+func (s *Store) scan(ctx context.Context, c *conn, e *effort, order, from int64, keep func(*block) bool, asked []uint64, each func(block) (bool, error)) (int64, error) {
 	const step = 64
 	for {
-		chunk := s.blocks.below(from, step, keep)
+		chunk := s.blocks.next(order, from, step, keep)
 		if len(chunk) == 0 {
 			return -1, nil
 		}
+		first, last := chunk[0].id, chunk[len(chunk)-1].id
 		filters := map[int64][]byte{}
 		if len(asked) > 0 {
 			if err := c.query(ctx, "SELECT id, marks FROM blocks WHERE id BETWEEN ? AND ?", func(r row) bool {
@@ -178,7 +194,7 @@ func (s *Store) scan(ctx context.Context, c *conn, e *effort, from int64, keep f
 					filters[r.int(0)] = nil
 				}
 				return true
-			}, chunk[len(chunk)-1].id, chunk[0].id); err != nil {
+			}, min(first, last), max(first, last)); err != nil {
 				return 0, err
 			}
 		}
@@ -194,12 +210,12 @@ func (s *Store) scan(ctx context.Context, c *conn, e *effort, from int64, keep f
 				}
 			}
 		}
-		from = chunk[len(chunk)-1].id - 1
+		from = last + order
 	}
 }
 
 func (s *Store) Requests(ctx context.Context, q store.RequestQuery) (page []store.RequestSummary, next string, err error) {
-	below, err := cursor("r", q.Cursor)
+	below, err := cursor("r", q.Cursor, 1<<63-1)
 	if err != nil {
 		return nil, "", err
 	}
@@ -240,7 +256,7 @@ func (s *Store) requests(ctx context.Context, c *conn, q store.RequestQuery, bel
 	keep := func(b *block) bool {
 		return b.may(q.After, q.Before) && (q.Outcome == "" || b.outcomes>>outcome&1 == 1)
 	}
-	at, err := s.scan(ctx, c, e, blockOf(below-1), keep, from.asks(q.Outcome), func(b block) (bool, error) {
+	at, err := s.scan(ctx, c, e, newestFirst, blockOf(below-1), keep, from.asks(q.Outcome), func(b block) (bool, error) {
 		lo, hi := b.id<<blockBits, min((b.id+1)<<blockBits-1, below-1)
 		for lo <= hi {
 			found, reached, err := s.requestsIn(ctx, c, e, q, sources, outcome, b, lo, hi, limit-len(page))
@@ -392,12 +408,16 @@ func (s *Store) containing(ctx context.Context, c *conn, e *effort, ids []int64,
 }
 
 func (s *Store) Deliveries(ctx context.Context, q store.DeliveryQuery) (page []*hook.Delivery, next string, err error) {
-	below, err := cursor("d", q.Cursor)
+	order, kind, start := int64(newestFirst), "d", int64(1<<63-1)
+	if q.Oldest {
+		order, kind, start = oldestFirst, "o", 0
+	}
+	at, err := cursor(kind, q.Cursor, start)
 	if err != nil {
 		return nil, "", err
 	}
 	err = s.read(ctx, func(c *conn) error {
-		page, next, err = s.deliveries(ctx, c, q, below)
+		page, next, err = s.deliveries(ctx, c, q, order, at)
 		return err
 	})
 	if err != nil {
@@ -418,10 +438,10 @@ func (f *deliveryFilter) and(condition string, args ...driver.Value) {
 	f.args = append(f.args, args...)
 }
 
-func (s *Store) deliveries(ctx context.Context, c *conn, q store.DeliveryQuery, below int64) (page []*hook.Delivery, next string, err error) {
+func (s *Store) deliveries(ctx context.Context, c *conn, q store.DeliveryQuery, order, at int64) (page []*hook.Delivery, next string, err error) {
 	var f deliveryFilter
 	var asked []uint64
-	first := int64(0)
+	first, last := int64(1), int64(1<<63-2)
 	keep := func(b *block) bool { return b.deliveries > 0 && b.may(q.After, q.Before) }
 	if q.Subscription != "" {
 		sub, err := subscriptionID(ctx, c, q.Subscription)
@@ -466,42 +486,64 @@ func (s *Store) deliveries(ctx context.Context, c *conn, q store.DeliveryQuery, 
 		if err != nil || r == nil {
 			return nil, "", err
 		}
-		var last int64
 		first, last = span(r.int(0))
 		of := blockOf(r.int(0))
 		any := keep
 		keep = func(b *block) bool { return b.id == of && any(b) }
 		asked = nil
-		below = min(below, last+1)
+	}
+	// What is left: the ids from lo to hi.
+	lo, hi := first, min(last, at-1)
+	if order == oldestFirst {
+		lo, hi = max(first, at+1), last
+	}
+	if lo > hi {
+		return nil, "", nil
+	}
+	edge := func() int64 { // where to go on
+		if order == oldestFirst {
+			return lo
+		}
+		return hi
 	}
 	limit := store.PageLimit(q.Limit)
 	e := &effort{}
-	at, err := s.scan(ctx, c, e, blockOfDelivery(below-1), keep, asked, func(b block) (bool, error) {
-		lo, hi := max(b.id<<(numberBits+blockBits), first), min((b.id+1)<<(numberBits+blockBits)-1, below-1)
-		for lo <= hi {
-			found, reached, err := s.deliveriesIn(ctx, c, e, q, f, b, lo, hi, limit-len(page))
+	goOn, err := s.scan(ctx, c, e, order, blockOfDelivery(edge()), keep, asked, func(b block) (bool, error) {
+		from, to := max(b.id<<(numberBits+blockBits), lo), min((b.id+1)<<(numberBits+blockBits)-1, hi)
+		for from <= to {
+			found, reached, err := s.deliveriesIn(ctx, c, e, q, f, b, order, from, to, limit-len(page))
 			if err != nil {
 				return false, err
 			}
 			page = append(page, found...)
-			below, hi = reached, reached-1
+			if order == oldestFirst {
+				from = reached + 1
+				lo = from
+			} else {
+				to = reached - 1
+				hi = to
+			}
 			if len(page) == limit || e.spent() {
 				return false, nil
 			}
 		}
 		return true, nil
 	})
-	if err != nil {
-		return nil, "", err
+	if err != nil || goOn < 0 {
+		return page, "", err
 	}
-	if at < 0 {
-		return page, "", nil
+	// Blocks between the last that was opened and this one had nothing.
+	if order == oldestFirst {
+		lo = max(lo, goOn<<(numberBits+blockBits))
+		next = "o" + strconv.FormatInt(lo-1, 10)
+	} else {
+		hi = min(hi, (goOn+1)<<(numberBits+blockBits)-1)
+		next = "d" + strconv.FormatInt(hi+1, 10)
 	}
-	below = min(below, (at+1)<<(numberBits+blockBits))
-	if below <= max(first, 1) || len(s.blocks.below(blockOfDelivery(below-1), 1, keep)) == 0 {
-		return page, "", nil
+	if lo > hi || len(s.blocks.next(order, blockOfDelivery(edge()), 1, keep)) == 0 {
+		next = ""
 	}
-	return page, "d" + strconv.FormatInt(below, 10), nil
+	return page, next, nil
 }
 
 // prefixEnd returns the first string after all that have the prefix; "" when there is none.
@@ -520,14 +562,19 @@ func prefixEnd(prefix string) string {
 // matters where one event has very many.
 const deliveriesStep = 4096
 
-// deliveriesIn returns up to limit deliveries between two ids of a block, newest
-// first, and the id down to which it looked.
-func (s *Store) deliveriesIn(ctx context.Context, c *conn, e *effort, q store.DeliveryQuery, f deliveryFilter, b block, lo, hi int64, limit int) (page []*hook.Delivery, reached int64, err error) {
-	reached = lo
+// deliveriesIn returns up to limit deliveries between two ids of a block, in an
+// order, and the id up (or down) to which it looked.
+func (s *Store) deliveriesIn(ctx context.Context, c *conn, e *effort, q store.DeliveryQuery, f deliveryFilter, b block, order, lo, hi int64, limit int) (page []*hook.Delivery, reached int64, err error) {
+	direction := ""
+	reached = hi
+	if order == newestFirst {
+		direction = " DESC"
+		reached = lo
+	}
 	rows := int(b.deliveries)
 	if b.deliveries > deliveriesStep {
 		rows = deliveriesStep
-		r, err := c.one(ctx, "SELECT id FROM deliveries WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1 OFFSET ?", lo, hi, int64(deliveriesStep-1))
+		r, err := c.one(ctx, "SELECT id FROM deliveries WHERE id BETWEEN ? AND ? ORDER BY id"+direction+" LIMIT 1 OFFSET ?", lo, hi, int64(deliveriesStep-1))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -551,8 +598,13 @@ func (s *Store) deliveriesIn(ctx context.Context, c *conn, e *effort, q store.De
 	if f.events {
 		query += " CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event"
 	}
-	query += " WHERE d.id BETWEEN ? AND ?" + f.where + " ORDER BY d.id DESC LIMIT ?"
-	args := append([]driver.Value{reached, hi}, f.args...)
+	query += " WHERE d.id BETWEEN ? AND ?" + f.where + " ORDER BY d.id" + direction + " LIMIT ?"
+	if order == newestFirst {
+		lo = reached
+	} else {
+		hi = reached
+	}
+	args := append([]driver.Value{lo, hi}, f.args...)
 	var ids []int64
 	if err := c.query(ctx, query, func(r row) bool { ids = append(ids, r.int(0)); return true }, append(args, int64(limit))...); err != nil {
 		return nil, 0, err

@@ -556,8 +556,50 @@ func testDeliveries(t *testing.T, open opener) {
 				}
 			}
 			same(t, "ids", ids(got), want)
+
+			q.Oldest, q.Cursor = true, ""
+			got = pages(t, q.Limit, func(cursor string) ([]*hook.Delivery, string, error) {
+				q.Cursor = cursor
+				return b.Deliveries(ctx, q)
+			})
+			slices.Reverse(want)
+			same(t, "ids, oldest first", ids(got), want)
 		})
 	}
+	t.Run("cursors of the other order", func(t *testing.T) {
+		for _, oldest := range []bool{false, true} {
+			_, next, err := b.Deliveries(ctx, store.DeliveryQuery{Limit: 1, Oldest: oldest})
+			if err != nil || next == "" {
+				t.Fatal(next, err)
+			}
+			if _, _, err := b.Deliveries(ctx, store.DeliveryQuery{Cursor: next, Oldest: !oldest}); !errors.Is(err, store.ErrCursor) {
+				t.Errorf("cursor %q of the other order: %v", next, err)
+			}
+		}
+	})
+	t.Run("oldest first, while they change", func(t *testing.T) {
+		q := store.DeliveryQuery{State: hook.Dead, Limit: 7, Oldest: true}
+		got := pages(t, q.Limit, func(cursor string) ([]*hook.Delivery, string, error) {
+			q.Cursor = cursor
+			page, next, err := b.Deliveries(ctx, q)
+			for _, d := range page { // as a replay does
+				if _, err := b.Replay(ctx, d.ID, b.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return page, next, err
+		})
+		var want []string
+		for _, m := range all {
+			if m.state == hook.Dead {
+				want = append(want, m.ID)
+			}
+		}
+		same(t, "ids", ids(got), want)
+		for _, d := range got { // as it was, for what follows
+			b.settle(d.ID, hook.Dead, 0)
+		}
+	})
 	t.Run("entry", func(t *testing.T) {
 		page, _, err := b.Deliveries(ctx, store.DeliveryQuery{After: at(101), Before: at(102), State: hook.Dead})
 		if err != nil || len(page) != 1 {
