@@ -35,8 +35,10 @@ const (
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// Color and ErrTerminal say whether Out and Err may be coloured.
+	// OutColor and ErrColor say whether Out and Err may be coloured.
 	OutColor, ErrColor bool
+	// ErrTerminal says whether Err is a terminal that lines can be drawn on anew.
+	ErrTerminal bool
 }
 
 // System returns the streams of this process. Colours are used on terminals,
@@ -45,7 +47,8 @@ func System() Streams {
 	color := func(f *os.File) bool {
 		return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isatty.IsTerminal(f.Fd())
 	}
-	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, OutColor: color(os.Stdout), ErrColor: color(os.Stderr)}
+	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, OutColor: color(os.Stdout), ErrColor: color(os.Stderr),
+		ErrTerminal: os.Getenv("TERM") != "dumb" && isatty.IsTerminal(os.Stderr.Fd())}
 }
 
 // exitError ends the program with a code. A nil err means that everything

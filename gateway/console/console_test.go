@@ -366,6 +366,51 @@ func TestReplayOfDeliveries(t *testing.T) {
 	}
 }
 
+// A replay of many goes in steps, each from where the one before ended, and
+// without what arrives meanwhile.
+func TestReplayInSteps(t *testing.T) {
+	w := newWorld(t, works, loopback, "")
+	die := func() {
+		t.Helper()
+		w.receive(`{"id": 1}`)
+		d := w.deliver.offered[len(w.deliver.offered)-1]
+		if err := w.store.Settle(t.Context(), hook.Settlement{Attempt: hook.Attempt{DeliveryID: d.ID, At: time.Now(), Class: "refused"}, Next: hook.Dead}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		die()
+	}
+	if got := w.call("POST", "/replay", `{"subscription":"main/fixed","dryRun":true}`, 200); got["count"] != 5.0 {
+		t.Errorf("dry run: %v", got)
+	}
+	if got := items(w.call("GET", "/deliveries?state=dead", "", 200)); len(got) != 5 {
+		t.Fatalf("a dry run replayed: %v", got)
+	}
+	var next string
+	for step, want := range []float64{2, 2, 1} {
+		body, _ := json.Marshal(map[string]any{"subscription": "main/fixed", "limit": 2, "cursor": next})
+		got := w.call("POST", "/replay", string(body), 200)
+		next, _ = got["next"].(string)
+		if got["count"] != want || (next == "") != (step == 2) {
+			t.Errorf("step %d: %v", step, got)
+		}
+		if step == 0 {
+			die() // later than the replay began
+			pending := items(w.call("GET", "/deliveries?state=pending", "", 200))
+			if len(pending) != 2 || pending[1].(map[string]any)["id"] != w.deliver.offered[0].ID {
+				t.Errorf("the oldest are not first: %v", pending)
+			}
+		}
+	}
+	if got := items(w.call("GET", "/deliveries?state=dead", "", 200)); len(got) != 1 {
+		t.Errorf("what arrived meanwhile is replayed, too: %v", got)
+	}
+	for _, body := range []string{`{"subscription":"main/fixed","cursor":"x"}`, `{"subscription":"main/fixed","cursor":"1.x"}`, `{"subscription":"main/fixed","limit":-1}`} {
+		w.call("POST", "/replay", body, 400)
+	}
+}
+
 func TestReplayOfRequest(t *testing.T) {
 	w := newWorld(t, "export default () => { throw new Error('boom') }", loopback, "")
 	id := w.receive(`{"id": 1}`)

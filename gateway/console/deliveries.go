@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,6 +62,8 @@ type replayed struct {
 	Count int `json:"count"`
 	// Skipped counts deliveries whose subscription is gone.
 	Skipped int `json:"skipped"`
+	// Next is the cursor to go on with; "" when nothing is left.
+	Next string `json:"next,omitempty"`
 }
 
 func (c *Console) replayDelivery(r *http.Request) (int, any, error) {
@@ -79,47 +83,40 @@ func (c *Console) replayDelivery(r *http.Request) (int, any, error) {
 	return http.StatusOK, replayed{Count: 1}, nil
 }
 
-// maxReplay bounds the deliveries of one call.
-const maxReplay = 1_000_000
+// replayOrder is the body of a replay of many.
+type replayOrder struct {
+	Subscription, Selector, State, After, Before string
+	// Cursor is the Next of the call before, with the same filter.
+	Cursor string
+	// Limit is after how many deliveries the call ends, to be gone on with; 0: never.
+	Limit int
+	// DryRun counts, and replays nothing.
+	DryRun bool
+}
 
-// replayMany replays what a filter finds, oldest first. When it is cut off,
-// those replayed so far are pending, so the same call goes on with the rest.
+// replayMany replays what a filter finds, oldest first. Without a limit it goes
+// on to the end; when it is cut off then, the same call goes on with the rest of those that were dead.
 func (c *Console) replayMany(r *http.Request) (int, any, error) {
 	content, err := readBody(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	var body struct{ Subscription, Selector, State, After, Before string }
+	var order replayOrder
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&body); err != nil {
+	if err := decoder.Decode(&order); err != nil {
 		return 0, nil, badRequest("the body: " + strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := decoder.Token(); err != io.EOF {
 		return 0, nil, badRequest("the body: there is something behind the JSON object")
 	}
-	q := store.DeliveryQuery{Subscription: body.Subscription, Selector: body.Selector, State: hook.Dead, Limit: 1000}
-	if body.State != "" {
-		q.State = hook.DeliveryState(body.State)
-		if !slices.Contains(states, body.State) {
-			return 0, nil, badRequest(fmt.Sprintf("state: %q is not known, known are: %s", body.State, strings.Join(states, ", ")))
-		}
-	}
-	if body.Subscription == "" && body.Selector == "" && body.After == "" && body.Before == "" {
-		return 0, nil, badRequest("give at least one of subscription, selector, after and before")
-	}
-	if q.After, err = parseTime("after", body.After); err != nil {
+	q, err := c.replayQuery(&order)
+	if err != nil {
 		return 0, nil, err
 	}
-	if q.Before, err = parseTime("before", body.Before); err != nil {
-		return 0, nil, err
-	}
-	if body.Subscription != "" && c.o.Live.Subscription(body.Subscription) == nil {
-		return 0, nil, notFound(fmt.Sprintf("there is no subscription %q; its id is WORKSPACE/NAME", body.Subscription))
-	}
-	result, err := c.replay(r.Context(), q)
-	if result.Count > 0 {
-		c.changed(r, "replay", body.Subscription, "%d deliveries, state %q, selector %q, after %q, before %q", result.Count, q.State, body.Selector, body.After, body.Before)
+	result, err := c.replay(r.Context(), q, &order)
+	if result.Count > 0 && !order.DryRun {
+		c.changed(r, "replay", order.Subscription, "%d deliveries, state %q, selector %q, after %q, before %q", result.Count, q.State, order.Selector, order.After, order.Before)
 	}
 	if err != nil {
 		return 0, nil, err
@@ -127,43 +124,92 @@ func (c *Console) replayMany(r *http.Request) (int, any, error) {
 	return http.StatusOK, result, nil
 }
 
-func (c *Console) replay(ctx context.Context, q store.DeliveryQuery) (replayed, error) {
-	type found struct {
-		id      string
-		ordered bool
+func (c *Console) replayQuery(order *replayOrder) (store.DeliveryQuery, error) {
+	q := store.DeliveryQuery{Subscription: order.Subscription, Selector: order.Selector, State: hook.Dead, Oldest: true}
+	var err error
+	switch {
+	case order.State != "" && !slices.Contains(states, order.State):
+		return q, badRequest(fmt.Sprintf("state: %q is not known, known are: %s", order.State, strings.Join(states, ", ")))
+	case order.State != "":
+		q.State = hook.DeliveryState(order.State)
 	}
+	if order.Subscription == "" && order.Selector == "" && order.After == "" && order.Before == "" {
+		return q, badRequest("give at least one of subscription, selector, after and before")
+	}
+	if q.After, err = parseTime("after", order.After); err != nil {
+		return q, err
+	}
+	if q.Before, err = parseTime("before", order.Before); err != nil {
+		return q, err
+	}
+	if order.Limit < 0 {
+		return q, badRequest("limit: expected 0, for no limit, or more")
+	}
+	if order.Subscription != "" && c.o.Live.Subscription(order.Subscription) == nil {
+		return q, notFound(fmt.Sprintf("there is no subscription %q; its id is WORKSPACE/NAME", order.Subscription))
+	}
+	// What arrives while a replay goes on is no part of it, so its cursors say when it began.
+	if order.Cursor != "" {
+		began, at, found := strings.Cut(order.Cursor, ".")
+		nanos, err := strconv.ParseInt(began, 36, 64)
+		if !found || at == "" || err != nil {
+			return q, badRequest("the cursor is not one of a replay")
+		}
+		q.Before, q.Cursor = time.Unix(0, nanos), at
+	} else if q.Before.IsZero() {
+		q.Before = c.o.Now()
+	}
+	return q, nil
+}
+
+func (c *Console) replay(ctx context.Context, q store.DeliveryQuery, order *replayOrder) (replayed, error) {
 	var result replayed
-	var ids []found
-	subscriptions := map[string]bool{} // whether it is there
+	there := map[string]bool{} // subscriptions
 	for {
-		list, next, err := c.o.Store.Deliveries(ctx, q)
+		q.Limit = 1000
+		if order.Limit > 0 {
+			q.Limit = min(q.Limit, order.Limit-result.Count-result.Skipped)
+		}
+		page, next, err := c.o.Store.Deliveries(ctx, q)
 		if err != nil {
 			return result, err
 		}
-		for _, d := range list {
-			there, known := subscriptions[d.Subscription]
-			if !known {
-				there = c.o.Live.Subscription(d.Subscription) != nil
-				subscriptions[d.Subscription] = there
+		kept := page[:0]
+		for _, d := range page {
+			if _, known := there[d.Subscription]; !known {
+				there[d.Subscription] = c.o.Live.Subscription(d.Subscription) != nil
 			}
-			if !there {
+			if there[d.Subscription] {
+				kept = append(kept, d)
+			} else {
 				result.Skipped++
-				continue
 			}
-			ids = append(ids, found{d.ID, d.Ordered})
 		}
-		if len(ids) > maxReplay {
-			return result, &problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("more than %d deliveries; narrow the time with after and before", maxReplay)}
+		if !order.DryRun {
+			if err := c.replayPage(ctx, kept); err != nil {
+				return result, err
+			}
 		}
+		result.Count += len(kept)
 		if next == "" {
-			break
+			return result, nil
+		}
+		if order.Limit > 0 && result.Count+result.Skipped >= order.Limit {
+			result.Next = strconv.FormatInt(q.Before.UnixNano(), 36) + "." + next
+			return result, nil
 		}
 		q.Cursor = next
 	}
+}
+
+// replayPage replays deliveries that are in the order in which they were made.
+func (c *Console) replayPage(ctx context.Context, page []*hook.Delivery) error {
 	defer func() {
-		for id, there := range subscriptions {
-			if there {
-				c.o.Deliver.Wake(id)
+		woken := map[string]bool{}
+		for _, d := range page {
+			if !woken[d.Subscription] {
+				woken[d.Subscription] = true
+				c.o.Deliver.Wake(d.Subscription)
 			}
 		}
 	}()
@@ -179,15 +225,15 @@ func (c *Console) replay(ctx context.Context, q store.DeliveryQuery) (replayed, 
 		}
 		return err
 	}
-	for _, d := range slices.Backward(ids) {
+	for _, d := range page {
 		if groupCtx.Err() != nil {
 			break
 		}
-		if !d.ordered {
-			group.Go(func() error { return one(d.id) })
+		if !d.Ordered {
+			group.Go(func() error { return one(d.ID) })
 			continue
 		}
-		if err := one(d.id); err != nil {
+		if err := one(d.ID); err != nil {
 			group.Go(func() error { return err })
 			break
 		}
@@ -196,6 +242,5 @@ func (c *Console) replay(ctx context.Context, q store.DeliveryQuery) (replayed, 
 	if err == nil {
 		err = ctx.Err() // the caller is gone
 	}
-	result.Count = len(ids)
-	return result, err
+	return err
 }
