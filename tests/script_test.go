@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,14 +75,21 @@ func repository(t testing.TB) string {
 	return root
 }
 
+// givenPorts are those that freePort returned; the kernel may offer one again.
+var givenPorts sync.Map
+
 func freePort() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		_, port, err := net.SplitHostPort(ln.Addr().String())
+		ln.Close()
+		if _, given := givenPorts.LoadOrStore(port, true); !given || err != nil {
+			return port, err
+		}
 	}
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	return port, err
 }
 
 // gatewayProcess is a gateway that a script has started.

@@ -203,7 +203,7 @@ func (s *Store) AddChange(ctx context.Context, c store.Change) error {
 }
 
 func (s *Store) Changes(ctx context.Context, c string, limit int) (page []store.Change, next string, err error) {
-	below, err := cursor("c", c)
+	below, err := cursor("c", c, 1<<63-1)
 	if err != nil {
 		return nil, "", err
 	}

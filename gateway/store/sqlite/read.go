@@ -654,7 +654,7 @@ func (s *Store) Backlog(ctx context.Context, subscription string, most int) (b s
 }
 
 func (s *Store) Changes(ctx context.Context, from string, limit int) (page []store.Change, next string, err error) {
-	below, err := cursor("c", from)
+	below, err := cursor("c", from, 1<<63-1)
 	if err != nil {
 		return nil, "", err
 	}
