@@ -9,13 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
+	gotesting "testing"
 	"time"
 )
 
 // TestReplayGoesOn replays in steps, shows how to go on when one fails, and
 // goes on from there.
-func TestReplayGoesOn(t *testing.T) {
+func TestReplayGoesOn(t *gotesting.T) {
 	const total, step = 2500, 1000
 	done, broken := 0, true
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func TestReplayGoesOn(t *testing.T) {
 	}
 }
 
-func TestProgress(t *testing.T) {
+func TestProgress(t *gotesting.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, c := range map[string]struct {
 		terminal bool
