@@ -10,7 +10,8 @@ export default function handle({ data, headers, rawBytes }) {
   if (typeof data?.message?.messageId !== 'string' || typeof data.subscription !== 'string') {
     throw new HttpError(400, 'the body is not a message of Pub/Sub; unwrapped messages need the metadata in headers')
   }
-  return { events: [one(data.message.messageId, data.subscription, data.message.attributes ?? {}, data)] }
+  const payload = { data: decode(data.message.data), envelope: data }
+  return { events: [one(data.message.messageId, data.subscription, data.message.attributes ?? {}, payload)] }
 }
 
 // Ids are unique within a topic, so the subscription joins them.
@@ -19,4 +20,28 @@ function one(id, subscription, attributes, payload) {
   const [, project, , name] = String(subscription).split('/')
   const type = attributes.eventType ?? attributes['ce-type'] ?? 'message'
   return { id: `${subscription}/${id}`, type, selector: [type, project, name].filter(Boolean).join('/'), payload }
+}
+
+// The data of a message is JSON, text, or bytes, of which there is nothing to show.
+function decode(encoded) {
+  if (!encoded) return undefined
+  let text
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(encoded, 'base64'))
+  } catch {
+    return undefined
+  }
+  try {
+    return JSON.parse(exact(text))
+  } catch {
+    return text
+  }
+}
+
+// Integers that JavaScript would round become strings, as Google writes 64 bits in JSON elsewhere.
+function exact(text) {
+  if (!/\d{16}/.test(text)) return text
+  return text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
+    /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token,
+  )
 }
