@@ -92,13 +92,9 @@ func (b *bench) examine(t *testing.T, path string) []string {
 	x.spec()
 	x.configuration()
 
-	var cases []*fixture.Case
-	for _, file := range c.Spec.Fixtures {
-		more, findings := fixture.Load(file)
-		if len(findings) > 0 {
-			t.Fatal(findings)
-		}
-		cases = append(cases, more...)
+	cases, findings := fixture.Of(c)
+	if len(findings) > 0 {
+		t.Fatal(findings)
 	}
 	suite := &fixture.Suite{Name: c.Key, Results: b.runner.RunConnector(t.Context(), c, cases)}
 	if n := fixture.Count([]*fixture.Suite{suite}); n.Failed > 0 || n.Skipped > 0 {
