@@ -464,6 +464,14 @@ func TestGuard(t *testing.T) {
 		"IPv6 loopback":            {loopback, "", host(get(), "[::1]:8081"), 200},
 		"any name, not loopback":   {"0.0.0.0:8081", "t0ken", header(host(get(), "gw.example"), "Authorization", "Bearer t0ken"), 200},
 		"own origin":               {loopback, "", header(post(), "Origin", "http://127.0.0.1:8081"), 200},
+		"own page":                 {loopback, "", header(get(), "Sec-Fetch-Site", "same-origin"), 200},
+		"typed in":                 {loopback, "", header(get(), "Sec-Fetch-Site", "none"), 200},
+		"other site":               {loopback, "", header(get(), "Sec-Fetch-Site", "cross-site"), 403},
+		"other port, same site":    {loopback, "", header(post(), "Sec-Fetch-Site", "same-site"), 403},
+		"link to a page":           {loopback, "t0ken", header(request("GET", "/requests/req_1", ""), "Sec-Fetch-Site", "cross-site"), 404},
+		"metrics need the token":   {loopback, "t0ken", request("GET", "/metrics", ""), 401},
+		"the document needs it":    {loopback, "t0ken", request("GET", "/api/openapi.json", ""), 401},
+		"unknown paths need it":    {loopback, "t0ken", request("GET", "/api/v2/none", ""), 401},
 		"other origin":             {loopback, "", header(post(), "Origin", "http://evil.example"), 403},
 		"other port":               {loopback, "", header(post(), "Origin", "http://127.0.0.1:3000"), 403},
 		"null origin":              {loopback, "", header(post(), "Origin", "null"), 403},
@@ -474,8 +482,14 @@ func TestGuard(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, works, c.listen, c.token)
-			if code, text, _ := w.send(c.r); code != c.status {
+			code, text, header := w.send(c.r)
+			if code != c.status {
 				t.Errorf("status %d, not %d: %s", code, c.status, text)
+			}
+			policy := header.Get("Content-Security-Policy")
+			if !strings.HasPrefix(policy, "default-src 'none'; ") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") ||
+				header.Get("X-Frame-Options") != "DENY" || header.Get("Referrer-Policy") != "no-referrer" || header.Get("Cross-Origin-Resource-Policy") != "same-origin" {
+				t.Errorf("headers: %v", header)
 			}
 		})
 	}

@@ -58,18 +58,21 @@ func (g guard) check(r *http.Request) error {
 	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
 		return nil
 	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return &problem{Status: http.StatusForbidden, Detail: "requests of other sites are refused"}
-	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
 			return &problem{Status: http.StatusForbidden, Detail: "requests of other origins are refused"}
 		}
 	}
-	// The pages themselves hold nothing; what they show they ask the API for.
-	if g.hasToken && (strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/metrics") {
+	if !strings.HasPrefix(r.URL.Path, "/api/") && r.URL.Path != "/metrics" {
+		// The pages hold nothing; what they show they ask the API for. A link on another site may lead to them.
+		return nil
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return &problem{Status: http.StatusForbidden, Detail: "requests of other sites are refused"}
+	}
+	if g.hasToken {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(sum[:], g.token[:]) != 1 {
