@@ -19,6 +19,7 @@ import (
 
 	"switchhook/gateway/activity"
 	"switchhook/gateway/config"
+	"switchhook/gateway/console/pages"
 	"switchhook/gateway/deliver"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/ingest"
@@ -80,6 +81,9 @@ func New(o Options) *Console {
 	}
 	c := &Console{o: o, mux: http.NewServeMux(), guard: newGuard(o.Listen, o.Token), closing: make(chan struct{})}
 	for pattern, handle := range c.routes() {
+		c.mux.Handle(pattern, handle)
+	}
+	for pattern, handle := range pages.Routes() {
 		c.mux.Handle(pattern, handle)
 	}
 	return c

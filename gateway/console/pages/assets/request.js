@@ -60,14 +60,14 @@ function Handler({ r }) {
   const f = r.failure
   return html`<li class=${f ? 'bad' : 'good'}><h2>Handler</h2>
     <p>${f ? f.kind === 'refused' ? 'refused it' : 'failed' : 'returned'} after ${format.span(r.handlerMs)}${f && f.id && html`, error id <code>${f.id}</code>`}</p>
-    ${f && html`<div class="finding bad"><p><strong>${f.kind}</strong> ${f.path && html`<code>${f.path}</code> `}${f.message}</p>
+    ${f && html`<div class="finding bad"><p><strong>${f.kind}</strong> ${f.path && html`<code>${f.path}</code> `}${f.message}${f.stack && f.stack.length > 0 && html` at <code>${f.stack[0].file}:${f.stack[0].line}:${f.stack[0].column}</code>`}</p>
       ${f.codeFrame && html`<${Code} text=${f.codeFrame} label="where it failed" />`}
       ${f.stack && f.stack.length > 0 && html`<details><summary>Call stack</summary><${Code} text=${f.stack.map(frame).join('\n')} label="call stack" /></details>`}</div>`}
     ${r.notes.map((n) => html`<p class="notice">${n}</p>`)}
     <${Console} lines=${r.console} /></li>`
 }
 
-const frame = (f) => (typeof f === 'string' ? f : `${f.function || '(top)'} ${f.file}:${f.line}:${f.column}`)
+const frame = (f) => `${f.function || '(top)'} ${f.file}:${f.line}:${f.column}`
 
 const Console = ({ lines }) => lines.length > 0 && html`<pre class="console" tabindex="0" aria-label="console of the handler">${lines.map((l) => html`<span class=${l.level}>${l.level.padEnd(5)} ${l.text}${'\n'}</span>`)}</pre>`
 

@@ -72,18 +72,20 @@ export function Requests({ fields }) {
   }, fail)
 
   const body = useRef(null)
+  const now = useRef(null)
+  now.current = { list: rows || [], selected }
   useEffect(() => {
     const onKey = (e) => {
       if (/^(input|textarea|select)$/i.test(e.target.tagName) || e.ctrlKey || e.metaKey || e.altKey) return
-      const list = rows || []
-      if (e.key === 'j' || (e.key === 'ArrowDown' && selected >= 0)) { e.preventDefault(); select((i) => Math.min(i + 1, list.length - 1)) }
-      else if (e.key === 'k' || (e.key === 'ArrowUp' && selected >= 0)) { e.preventDefault(); select((i) => Math.max(i - 1, -1)) }
-      else if (e.key === 'Enter' && selected >= 0 && (e.target === document.body || e.target.tagName === 'MAIN') && list[selected] && !list[selected].turned) location.hash = link('requests', list[selected].id)
+      const { list, selected } = now.current
+      if (e.key === 'j' || (e.key === 'ArrowDown' && selected >= 0)) { e.preventDefault(); select(Math.min(selected + 1, list.length - 1)) }
+      else if (e.key === 'k' || (e.key === 'ArrowUp' && selected >= 0)) { e.preventDefault(); select(Math.max(selected - 1, -1)) }
+      else if (e.key === 'Enter' && !/^(button|a|summary)$/i.test(e.target.tagName) && list[selected] && !list[selected].turned) location.hash = link('requests', list[selected].id)
       else if (e.key === 'Escape') select(-1)
     }
     addEventListener('keydown', onKey)
     return () => removeEventListener('keydown', onKey)
-  }, [rows, selected])
+  }, [])
   useEffect(() => {
     const row = body.current && body.current.children[selected]
     if (row) row.scrollIntoView({ block: 'nearest' })
@@ -144,15 +146,15 @@ function Filters({ filters }) {
   const hook = [filters.workspace, filters.integration, filters.webhook].join('/').replace(/\/+$/, '')
   const any = Object.values(filters).some(Boolean)
   return html`<form class="filters" ref=${form} onSubmit=${apply} key=${query(filters)} role="search">
-    <label>Text <input type="search" name="text" value=${filters.text || ''} placeholder="in body, id, selector" /></label>
-    <label>Webhook <input name="hook" list="hooks" value=${hook} placeholder="workspace/integration/webhook" onChange=${apply} /></label>
+    <label>Text <input type="search" name="text" defaultValue=${filters.text || ''} placeholder="in body, id, selector" /></label>
+    <label>Webhook <input name="hook" list="hooks" defaultValue=${hook} placeholder="workspace/integration/webhook" onChange=${apply} /></label>
     <datalist id="hooks">${hooks.map((h) => html`<option value=${h} />`)}</datalist>
     <label>Outcome <select name="outcome" onChange=${apply}><option value="">any</option>
       ${outcomes.map((o) => html`<option selected=${filters.outcome === o}>${o}</option>`)}
       <optgroup label="turned away, live only">${turned.map((o) => html`<option selected=${filters.outcome === o}>${o}</option>`)}</optgroup></select></label>
-    <label>Status <input name="status" class="short" value=${filters.status || ''} placeholder="5xx" pattern="[1-5]([0-9][0-9]|xx)" /></label>
-    <label>From <input type="datetime-local" step="1" name="after" value=${local(filters.after)} onChange=${apply} /></label>
-    <label>To <input type="datetime-local" step="1" name="before" value=${local(filters.before)} onChange=${apply} /></label>
+    <label>Status <input name="status" class="short" defaultValue=${filters.status || ''} placeholder="5xx" pattern="[1-5]([0-9][0-9]|xx)" /></label>
+    <label>From <input type="datetime-local" step="1" name="after" defaultValue=${local(filters.after)} onChange=${apply} /></label>
+    <label>To <input type="datetime-local" step="1" name="before" defaultValue=${local(filters.before)} onChange=${apply} /></label>
     <button>Search</button>${any && html`<a href="#/requests">Clear</a>`}
     ${filters.connector && html`<span>of connector <code>${filters.connector}</code></span>`}</form>`
 }

@@ -16,6 +16,7 @@ function Figures({ o }) {
   const arrived = r.requests + r.turned
   const states = Object.entries(o.connectors).filter(([state]) => state !== 'up')
   const per = (f) => o.hour.map((p) => rate(p, f(p)))
+  const quantile = (f, q) => o.hour.map((p) => (f(p).count > 0 ? f(p)[q] : null))
   const at = o.hour.map((p) => p.at)
   const perSecond = (v) => (v > 0 && v < 10 ? v.toFixed(v < 1 ? 2 : 1) : format.count(Math.round(v))) + '/s'
   return html`
@@ -38,11 +39,11 @@ function Figures({ o }) {
         { name: 'all', class: 'c1', values: per((p) => p.requests + p.turned) },
         { name: 'failed or turned away', class: 'c2', values: per((p) => p.failed + p.refused + p.turned) }]} />
       <${Chart} title="Time to answer" at=${at} unit=${format.span} series=${[
-        { name: 'p50', class: 'c1', values: o.hour.map((p) => p.ack.p50) }, { name: 'p99', class: 'c3', values: o.hour.map((p) => p.ack.p99) }]} />
+        { name: 'p50', class: 'c1', values: quantile((p) => p.ack, 'p50') }, { name: 'p99', class: 'c3', values: quantile((p) => p.ack, 'p99') }]} />
       <${Chart} title="Attempts" bars at=${at} unit=${perSecond} series=${[
         { name: 'all', class: 'c1', values: per((p) => p.attempts) }, { name: 'failed', class: 'c2', values: per((p) => p.failedAttempts) }]} />
       <${Chart} title="Time to deliver" at=${at} unit=${format.span} series=${[
-        { name: 'p50', class: 'c1', values: o.hour.map((p) => p.delivered.p50) }, { name: 'p99', class: 'c3', values: o.hour.map((p) => p.delivered.p99) }]} />
+        { name: 'p50', class: 'c1', values: quantile((p) => p.delivered, 'p50') }, { name: 'p99', class: 'c3', values: quantile((p) => p.delivered, 'p99') }]} />
     </div>
     <p class="quiet">Switchhook ${o.version}, generation ${o.generation}, started ${format.ago(o.startedAt, new Date(o.now))}. ${o.connectors.up || 0} connectors up. <a href="/metrics">Metrics</a> <a href="/api/openapi.json">API</a></p>`
 }

@@ -1,7 +1,7 @@
-// Package page is the console that people open in a browser: files, embedded,
+// Package pages is the console that people open in a browser: files, embedded,
 // which show what the admin API answers and keep nothing of their own. There is no build
 // step: the modules are served as they are written. console mounts it.
-package page
+package pages
 
 import (
 	"crypto/sha256"
@@ -43,7 +43,7 @@ func Routes() map[string]http.Handler {
 		return nil
 	})
 	if err != nil {
-		panic("page: an embedded file cannot be read: " + err.Error()) // it is in the binary
+		panic("pages: an embedded file cannot be read: " + err.Error()) // it is in the binary
 	}
 	return routes
 }

@@ -169,31 +169,32 @@ function Form({ from, onDone }) {
       onDone(s)
     })
   }
-  if (connectors.data && uses.length === 0) return html`<${Empty} title="There is nothing to subscribe to."><p>Put a connector to use first: an integration in <code>config.yaml</code>.</p><//>`
+  if (!connectors.data) return html`<${Loading} of=${connectors} />`
+  if (uses.length === 0) return html`<${Empty} title="There is nothing to subscribe to."><p>Put a connector to use first: an integration in <code>config.yaml</code>.</p><//>`
   const d = from ? from.destination : {}
   return html`<form class="edit" ref=${form} onSubmit=${save}>
     ${!from && html`<label>Name <input name="name" required pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" autocomplete="off" /></label>`}
-    <label>Integration <select name="use" value=${use} onChange=${(e) => setUse(e.currentTarget.value)}>${uses.map((u) => html`<option value=${u.id} selected=${u.id === use}>${u.id} (${u.connector.key})</option>`)}</select></label>
+    <label>Integration <select name="use" value=${use} onChange=${(e) => setUse(e.currentTarget.value)}>${uses.map((u) => html`<option value=${u.id}>${u.id} (${u.connector.key})</option>`)}</select></label>
     <fieldset><legend>Which events</legend>
       <label class="choice"><input type="radio" name="by" checked=${by === 'selector'} onChange=${() => setBy('selector')} /> by selector</label>
       ${chosen && chosen.connector.events.length > 0 && html`<label class="choice"><input type="radio" name="by" checked=${by === 'event'} onChange=${() => setBy('event')} /> by event of the connector</label>`}
       ${by === 'selector' ? html`
         ${chosen && chosen.connector.webhooks.length > 1 && html`<label>Webhook <select name="webhook">${chosen.connector.webhooks.map((w) => html`<option selected=${from && from.webhook === w.key}>${w.key}</option>`)}</select></label>`}
-        <label>Selector <input name="selector" required value=${from ? from.selector : '**'} /><small>Exact, or with <code>*</code> within a segment and <code>**</code> across segments.</small></label>`
+        <label>Selector <input name="selector" required defaultValue=${from ? from.selector : '**'} /><small>Exact, or with <code>*</code> within a segment and <code>**</code> across segments.</small></label>`
         : html`<label>Event <select name="event">${chosen && chosen.connector.events.map((e) => html`<option value=${e.key} selected=${from && from.event === e.key}>${e.key}: ${e.name}</option>`)}</select></label>
         <label>Parameters, JSON <textarea name="parameters" rows="3" spellcheck="false">${from && from.parameters ? JSON.stringify(from.parameters) : ''}</textarea></label>`}
       <label>Filter, JSON <textarea name="filter" rows="3" spellcheck="false" placeholder='{"ref": "refs/heads/main"}'>${from && from.filter !== undefined ? JSON.stringify(from.filter, null, 2) : ''}</textarea><small>Empty: all of them.</small></label>
     </fieldset>
     <fieldset><legend>Where to</legend>
-      <label>Type <select name="type" value=${type} onChange=${(e) => setType(e.currentTarget.value)}>${Object.keys(kinds).map((k) => html`<option selected=${k === type}>${k}</option>`)}</select></label>
-      ${kinds[type].map(([name, label, example]) => html`<label>${label} <input name=${name} required placeholder=${example} value=${from && d.type === type ? (name === 'brokers' ? (d.brokers || []).join(', ') : d[name] || '') : ''} /></label>`)}
+      <label>Type <select name="type" value=${type} onChange=${(e) => setType(e.currentTarget.value)}>${Object.keys(kinds).map((k) => html`<option value=${k}>${k}</option>`)}</select></label>
+      ${kinds[type].map(([name, label, example]) => html`<label>${label} <input name=${name} required placeholder=${example} defaultValue=${from && d.type === type ? (name === 'brokers' ? (d.brokers || []).join(', ') : d[name] || '') : ''} /></label>`)}
       ${type === 'http' && html`<label>Signing secret <input name="secret" type="password" autocomplete="off" placeholder=${d.secrets ? 'kept as it is' : 'whsec_…'} /><small>Standard Webhooks. Empty: ${d.secrets ? 'the one that is there stays' : 'not signed'}.</small></label>
-        <label>Allowed private networks <input name="allow" placeholder="127.0.0.0/8" value=${(d.allow || []).join(', ')} /><small>Private addresses are refused unless they are listed here.</small></label>`}
+        <label>Allowed private networks <input name="allow" placeholder="127.0.0.0/8" defaultValue=${(d.allow || []).join(', ')} /><small>Private addresses are refused unless they are listed here.</small></label>`}
       <details open=${!!from}><summary>Retries and pace</summary>
-        <label>Delays <input name="delays" placeholder="0s, 5s, 5m, 30m, 2h" value=${from ? d.delays.join(', ') : ''} /></label>
-        <label>Timeout of an attempt <input name="timeout" placeholder="15s" value=${from ? d.timeout : ''} /></label>
-        <label>At the same time <input name="concurrency" type="number" min="1" max="1000" value=${from ? d.concurrency : ''} /></label></details>
-      <label class="choice"><input type="checkbox" name="ordered" checked=${from ? from.ordered : false} /> in order: one at a time for each selector</label>
+        <label>Delays <input name="delays" placeholder="0s, 5s, 5m, 30m, 2h" defaultValue=${from ? d.delays.join(', ') : ''} /></label>
+        <label>Timeout of an attempt <input name="timeout" placeholder="15s" defaultValue=${from ? d.timeout : ''} /></label>
+        <label>At the same time <input name="concurrency" type="number" min="1" max="1000" defaultValue=${from ? d.concurrency : ''} /></label></details>
+      <label class="choice"><input type="checkbox" name="ordered" defaultChecked=${from ? from.ordered : false} /> in order: one at a time for each selector</label>
     </fieldset>
     <${Failure} error=${mistake} /><${Failure} error=${act.error} />
     <p class="actions"><button class="primary" disabled=${act.busy}>${from ? 'Save' : 'Create'}</button></p></form>`

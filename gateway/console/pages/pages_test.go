@@ -1,4 +1,4 @@
-package page_test
+package pages_test
 
 import (
 	"crypto/sha256"
@@ -12,13 +12,13 @@ import (
 	"strings"
 	"testing"
 
-	"switchhook/gateway/console/page"
+	"switchhook/gateway/console/pages"
 )
 
 func serve(t *testing.T, target, etag string) *httptest.ResponseRecorder {
 	t.Helper()
 	mux := http.NewServeMux()
-	for pattern, h := range page.Routes() {
+	for pattern, h := range pages.Routes() {
 		mux.Handle(pattern, h)
 	}
 	r := httptest.NewRequest("GET", target, nil)

@@ -130,6 +130,7 @@ export function Spark({ traffic, label }) {
 export function Chart({ title, series, at, unit, bars }) {
   const width = 600, height = 160, left = 48, bottom = 20, top = 8
   const [hover, setHover] = useState(null)
+  // A value of null, where nothing was measured, is a gap.
   const most = Math.max(...series.flatMap((s) => s.values), 0) || 1
   const scale = nice(most)
   const n = series[0].values.length
@@ -142,16 +143,16 @@ export function Chart({ title, series, at, unit, bars }) {
     const i = Math.floor((((e.clientX - box.left) / box.width) * width - left) / step)
     setHover(i >= 0 && i < n ? i : null)
   }
-  const summary = `${title}, last hour: ` + series.map((s) => `${s.name} now ${unit(s.values[n - 1])}, at most ${unit(Math.max(...s.values))}`).join('; ')
+  const summary = `${title}, last hour: ` + series.map((s) => `${s.name} now ${unit(s.values[n - 1] || 0)}, at most ${unit(Math.max(...s.values, 0))}`).join('; ')
   return html`<figure class="chart">
     <figcaption><strong>${title}</strong>
-      <span class="legend">${series.map((s) => html`<span class=${s.class}>${s.name}${hover !== null ? ' ' + unit(s.values[hover]) : ''}</span>`)}
+      <span class="legend">${series.map((s) => html`<span class=${s.class}>${s.name}${hover !== null && s.values[hover] !== null ? ' ' + unit(s.values[hover]) : ''}</span>`)}
         ${hover !== null && html`<span class="quiet">${format.when(at[hover]).slice(0, -7)}</span>`}</span></figcaption>
     <svg viewBox="0 0 ${width} ${height}" role="img" aria-label=${summary} onMouseMove=${move} onMouseLeave=${() => setHover(null)}>
       ${ticks.map((t) => html`<line class="grid" x1=${left} x2=${width} y1=${y(t)} y2=${y(t)} /><text x=${left - 6} y=${y(t) + 4} text-anchor="end">${unit(t)}</text>`)}
       ${[0, 0.25, 0.5, 0.75].map((f) => html`<text x=${left + f * (width - left)} y=${height - 4}>${at.length > 0 && format.when(at[Math.floor(f * n)]).slice(-12, -7)}</text>`)}
       ${bars ? series.map((s) => s.values.map((v, i) => v > 0 && html`<rect class=${'bar ' + s.class} x=${x(i) + 1} y=${y(v)} width=${Math.max(1, step - 2)} height=${y(0) - y(v)} />`))
-        : series.map((s) => html`<polyline class=${'line ' + s.class} points=${s.values.map((v, i) => `${x(i) + step / 2},${y(v)}`).join(' ')} />`)}
+        : series.map((s) => html`<path class=${'line ' + s.class} d=${s.values.map((v, i) => (v === null ? '' : `${i > 0 && s.values[i - 1] !== null ? 'L' : 'M'}${x(i) + step / 2} ${y(v)}h0.01`)).join('')} />`)}
       ${hover !== null && html`<line class="cursor" x1=${x(hover) + step / 2} x2=${x(hover) + step / 2} y1=${top} y2=${height - bottom} />`}
     </svg></figure>`
 }
