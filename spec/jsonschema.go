@@ -18,8 +18,3 @@ func JSONSchema(name string) []byte {
 	}
 	return content
 }
-
-// Types are the TypeScript declarations of what functions of connectors are called with, return and can use.
-//
-//go:embed switchhook.d.ts
-var Types []byte

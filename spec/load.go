@@ -463,6 +463,12 @@ func prefixed(prefix, text string) string {
 	return prefix + text
 }
 
+// CheckKey reports a key that cannot be that of a connector, a webhook or an event, with one that
+// resembles it ("" for none); ok when it can.
+func CheckKey(key string) (suggestion string, ok bool) {
+	return suggestKey(key), keyPattern.MatchString(key)
+}
+
 // suggestKey is a valid key that resembles key; "" for none.
 func suggestKey(key string) string {
 	s := strings.Trim(regexp.MustCompile(`[^A-Za-z0-9._]+`).ReplaceAllString(strings.ToLower(key), "-"), "-._")

@@ -52,6 +52,8 @@ var mayImport = map[string][]string{
 	"gateway/console": {"gateway/console/pages", "gateway/hook", "gateway/activity", "gateway/body", "gateway/ingest", "gateway/live", "gateway/match", "gateway/store", "gateway/deliver", "gateway/config",
 		"gateway/script", "gateway/fixture", "spec", "spec/diagnostic", "spec/document"},
 
+	"gateway/starter": {"spec"},
+
 	"gateway/app": {"gateway/...", "spec/..."},
 	"gateway/cli": {"gateway/...", "spec/..."},
 	"gateway":     {"gateway/cli"},
