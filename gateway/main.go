@@ -5,6 +5,10 @@ import (
 	"os"
 
 	"switchhook/gateway/cli"
+	"switchhook/gateway/script/worker"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], cli.System())) }
+func main() {
+	worker.Main() // does not return in a process that runs handlers
+	os.Exit(cli.Main(os.Args[1:], cli.System()))
+}

@@ -25,6 +25,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"switchhook/gateway/cli"
+	"switchhook/gateway/script/worker"
 )
 
 // patience bounds every wait of a script. It is long, because machines are
@@ -32,6 +33,7 @@ import (
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
+	worker.Main()
 	testscript.Main(m, map[string]func(){
 		// The real program, in a process of its own.
 		"switchhook": func() { os.Exit(cli.Main(os.Args[1:], cli.System())) },

@@ -28,6 +28,7 @@ import (
 	"switchhook/gateway/live"
 	"switchhook/gateway/metrics"
 	"switchhook/gateway/script"
+	"switchhook/gateway/script/worker"
 	"switchhook/gateway/server"
 	"switchhook/gateway/store"
 	"switchhook/gateway/store/sqlite"
@@ -97,10 +98,9 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	g.store = disk
-	if n := cfg.Document.Root.Get("scripts").Get("isolation"); n != nil && cfg.Scripts.Isolation == config.Process {
-		o.Logger.Warn("scripts.isolation: process is not there yet; handlers run in the gateway's own process")
+	if g.engine, err = Engine(cfg.Scripts, o.Logger); err != nil {
+		return nil, err
 	}
-	g.engine = Engine(cfg)
 	g.fetching = destination.GuardedTransport()
 	fetcher := verify.NewHTTPFetcher(g.fetching)
 	g.live = live.New(&live.Builder{
@@ -154,9 +154,18 @@ func URLKey(cfg *config.Config) (live.URLKey, error) {
 	return live.LoadURLKey(cfg.Data)
 }
 
-// Engine is the script engine that the configuration asks for.
-func Engine(cfg *config.Config) script.Engine {
-	return script.NewInProcess(script.Options{Timeout: cfg.Scripts.Timeout})
+// Engine is the script engine that the settings ask for; the zero Scripts have the defaults.
+func Engine(s config.Scripts, logger *slog.Logger) (script.Engine, error) {
+	if s.Isolation == config.InProcess {
+		logger.Warn("handlers run in the gateway's own process: one that hangs or eats memory harms all", "setting", "scripts.isolation")
+		return script.NewInProcess(script.Options{Timeout: s.Timeout}), nil
+	}
+	e, err := worker.New(worker.Options{Timeout: s.Timeout, KillAfter: s.KillAfter, Memory: int64(s.Memory), Logger: logger})
+	if err != nil {
+		return nil, fmt.Errorf("%w\nWith scripts.isolation: in-process handlers that are trusted can run without", err)
+	}
+	logger.Info("handlers run in processes of their own", "confinement", e.Confinement().String())
+	return e, nil
 }
 
 func newULID() string { return ulid.Make().String() }

@@ -12,7 +12,6 @@ import (
 
 	"switchhook/gateway/config"
 	"switchhook/gateway/live"
-	"switchhook/gateway/script"
 	"switchhook/spec"
 	"switchhook/spec/diagnostic"
 	"switchhook/spec/document"
@@ -73,7 +72,10 @@ var formats = map[string]func(Streams, diagnostic.List) error{
 
 // check finds everything that is wrong with what is at path.
 func (p *program) check(ctx context.Context, path string) (diagnostic.List, error) {
-	engine := script.NewInProcess(script.Options{})
+	engine, err := p.engine(config.Scripts{})
+	if err != nil {
+		return nil, err
+	}
 	defer engine.Close()
 	// No URL of the builder's is shown, so any key will do.
 	builder := &live.Builder{Engine: engine, URLKey: make(live.URLKey, 32), Now: now}

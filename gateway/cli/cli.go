@@ -21,6 +21,7 @@ import (
 
 	"switchhook/gateway/app"
 	"switchhook/gateway/config"
+	"switchhook/gateway/script"
 	"switchhook/spec/diagnostic"
 )
 
@@ -137,6 +138,12 @@ Without a command it serves, with the config.yaml of the current directory.`,
 	root.PersistentFlags().StringArrayVar(&p.set, "set", nil, "override a setting of the configuration, such as server.listen=127.0.0.1:9090 (repeatable)")
 	root.AddCommand(serve, p.checkCommand(), p.testCommand(), p.newCommand(), p.typesCommand(), p.urlsCommand(), p.inspectCommand(), p.explainCommand(), p.tailCommand(), p.statusCommand(), p.replayCommand(), p.pairCommand(), p.versionCommand())
 	return root
+}
+
+// engine runs the functions of connectors for commands that do not serve. What it would log is
+// in what the commands say.
+func (p *program) engine(s config.Scripts) (script.Engine, error) {
+	return app.Engine(s, slog.New(slog.DiscardHandler))
 }
 
 // noArgs is cobra.NoArgs with an exit code and a hint.

@@ -120,7 +120,9 @@ func (p *program) newTesting(path string, only *regexp.Regexp, coverage bool) (*
 		return nil, err
 	}
 	t := &testing{p: p, path: path, kind: kind, only: only, seen: map[string]string{}, extra: map[string][]string{}}
-	t.engine = script.NewInProcess(script.Options{})
+	if t.engine, err = p.engine(config.Scripts{}); err != nil {
+		return nil, err
+	}
 	// The connectors of a gateway are loaded once for their own fixtures and once for those of the whole.
 	builder := &live.Builder{Engine: t.engine, URLKey: make(live.URLKey, 32), Now: now, Cache: &memoryCache{kept: map[string][]byte{}}}
 	t.runner = &fixture.Runner{Engine: t.engine, Builder: builder, Coverage: coverage}

@@ -27,7 +27,10 @@ func (p *program) urlsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			engine := app.Engine(cfg)
+			engine, err := p.engine(cfg.Scripts)
+			if err != nil {
+				return err
+			}
 			defer engine.Close()
 			builder := live.Builder{Engine: engine, URLKey: key, Verify: verify.Options{}, Now: now}
 			g, list := builder.Build(c.Context(), cfg, nil)

@@ -203,11 +203,17 @@ func (c *call) payload(event *hook.Event, v goja.Value) error {
 	return nil
 }
 
+// maxString bounds a selector, an id, a type, the value of a header field or one that is remembered.
+const maxString = 64 << 10
+
 // str reads a string.
 func str(path string, v goja.Value) (string, error) {
 	s, ok := v.(goja.String)
 	if !ok {
 		return "", expected(path, "a string", v)
+	}
+	if s.Length() > maxString {
+		return "", wrong(path, "is longer than the %d characters allowed", maxString)
 	}
 	return jsvalue.ToUTF8(s.String()), nil
 }
@@ -232,7 +238,13 @@ func (c *call) remember(v goja.Value) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		remember[key] = s
+		if len(key) > maxString {
+			return nil, wrong("remember", "has a name longer than the %d characters allowed", maxString)
+		}
+		if len(remember) >= 1_000 {
+			return nil, wrong("remember", "has more than the 1,000 values allowed")
+		}
+		remember[jsvalue.ToUTF8(key)] = s
 	}
 	return remember, nil
 }
@@ -270,8 +282,8 @@ func (c *call) response(v goja.Value) (*hook.Response, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := checkHeader(path, name, value); err != nil {
-				return nil, err
+			if err := CheckHeader(name, value); err != nil {
+				return nil, prefix(err, path)
 			}
 			r.Headers = append(r.Headers, hook.Header{Name: name, Value: value})
 			if len(r.Headers) > 1_000 {
@@ -296,19 +308,19 @@ var ownHeaders = map[string]bool{
 	"content-length": true, "transfer-encoding": true, "connection": true, "keep-alive": true, "upgrade": true, "trailer": true, "te": true,
 }
 
-// checkHeader refuses what would break the message apart: names that are not tokens and values
-// with control characters (RFC 9110, section 5).
-func checkHeader(path, name, value string) error {
+// CheckHeader refuses what would break a message apart: names that are not tokens, values
+// with control characters (RFC 9110, section 5), and fields that the gateway itself sets.
+func CheckHeader(name, value string) error {
 	if name == "" || strings.IndexFunc(name, func(r rune) bool {
 		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
 	}) >= 0 {
-		return wrong(path, "is not the name of a header field")
+		return wrong("", "is not the name of a header field")
 	}
 	if i := strings.IndexFunc(value, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }); i >= 0 {
-		return wrong(path, "contains the control character %q", value[i])
+		return wrong("", "contains the control character %q", value[i])
 	}
 	if ownHeaders[strings.ToLower(name)] {
-		return wrong(path, "is set by the gateway")
+		return wrong("", "is set by the gateway")
 	}
 	return nil
 }
@@ -390,7 +402,14 @@ func (c *call) form(o *goja.Object) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []byte(v.String()), nil
+		s, ok := v.ToString().(goja.String)
+		if !ok {
+			return nil, expected("", "a form", v)
+		}
+		if s.Length()+len(c.output) > c.options.MaxOutput {
+			return nil, jsvalue.ErrTooLarge
+		}
+		return []byte(jsvalue.ToUTF8(s.String())), nil
 	}
 	var b []byte
 	size := func() error {

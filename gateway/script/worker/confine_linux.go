@@ -1,0 +1,107 @@
+package worker
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	seccomp "github.com/elastic/go-seccomp-bpf"
+	"github.com/elastic/go-seccomp-bpf/arch"
+	"golang.org/x/sys/unix"
+)
+
+// allowed are the system calls that a worker may make: those of the Go runtime (and of the C
+// library's threads, where the program is linked with it) to compute, to read and write the
+// pipes that are open already, and to end. None opens a file or a socket, starts a
+// program, or looks at another process.
+var allowed = []string{
+	"read", "write", "readv", "writev", "close", "futex", "futex_time64", "nanosleep", "clock_nanosleep", "clock_gettime", "gettimeofday", "time", "sched_yield",
+	"sched_getaffinity", "getrandom", "getpid", "gettid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
+	"munmap", "madvise", "mremap", "brk", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2", "fcntl",
+	"set_robust_list", "rseq", "arch_prctl", "set_tid_address", "membarrier", "exit", "exit_group", "getrusage",
+}
+
+// guarded are allowed with some arguments only.
+var guarded = []seccomp.NameWithConditions{
+	// Memory that holds no code.
+	{Name: "mmap", Conditions: seccomp.ArgumentConditions{{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.PROT_EXEC}}},
+	{Name: "mprotect", Conditions: seccomp.ArgumentConditions{{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.PROT_EXEC}}},
+	// Threads, but no processes. The C library falls back to clone, whose flags can
+	// be seen, where clone3 does not exist.
+	{Name: "clone", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsSet, Value: unix.CLONE_THREAD}}},
+	// The names of memory areas and threads.
+	{Name: "prctl", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.Equal, Value: unix.PR_SET_VMA}}},
+}
+
+// confine gives up all that a worker has no use for. What the system cannot do is
+// noted, not an error.
+func confine(memory int64) (c Confinement) {
+	note := func(what string, err error) {
+		if err != nil {
+			c.Missing = append(c.Missing, fmt.Sprintf("%s (%v)", what, err))
+		}
+	}
+	// Where the whole machine runs out of memory, workers are to go first.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
+	// These read files when first used.
+	_ = time.Now().Local().String()
+
+	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	note("no core dumps", err)
+	used, err := dataSize()
+	if err == nil {
+		limit := uint64(used + memory)
+		err = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: limit, Max: limit})
+	}
+	note("memory limit of the system", err)
+	c.Memory = err == nil
+
+	c.System, err = filter()
+	note("seccomp", err)
+	return c
+}
+
+// filter takes the system calls away from all threads that are and will be.
+func filter() (bool, error) {
+	info, err := arch.GetInfo("")
+	if err != nil {
+		return false, err
+	}
+	var names []string
+	for _, name := range allowed {
+		if _, ok := info.SyscallNames[name]; ok {
+			names = append(names, name)
+		}
+	}
+	own := seccomp.NameWithConditions{Name: "tgkill", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.Equal, Value: uint64(os.Getpid())}}}
+	policy := seccomp.Policy{DefaultAction: seccomp.ActionErrno, Syscalls: []seccomp.SyscallGroup{
+		{Names: names, NamesWithCondtions: append([]seccomp.NameWithConditions{own}, guarded...), Action: seccomp.ActionAllow},
+		{Names: []string{"clone3"}, Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)},
+	}}
+	// no_new_privs and the filter begin with this thread; the filter's
+	// installation carries both to the others.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: policy}); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// dataSize is what RLIMIT_DATA counts of this process, in bytes.
+func dataSize() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmData:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, fmt.Errorf("/proc/self/status has no VmData")
+}

@@ -1,0 +1,55 @@
+package worker
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// attributes: a worker ends with the gateway, and a Ctrl-C at the terminal is not for it.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// holdThread keeps the thread that starts workers: they would be told of
+// its end as that of the gateway.
+func holdThread() (release func()) {
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
+}
+
+// self is this program, also when its file has been replaced by a newer one.
+func self() (string, error) {
+	const path = "/proc/self/exe"
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return os.Executable()
+}
+
+// sharedPage is memory to share with a worker, which cannot make it shorter.
+func sharedPage() (*os.File, error) {
+	fd, err := unix.MemfdCreate("switchhook", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "shared page")
+	if err := f.Truncate(pageSize); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// enlarge makes a pipe hold more, where that is allowed.
+func enlarge(f *os.File) {
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, streamBuffer) })
+	}
+}
