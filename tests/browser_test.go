@@ -348,6 +348,30 @@ func TestConsole(t *testing.T) {
 	}
 	b.legible()
 
+	// Under a flood the list holds still while a person is at it.
+	b.open("requests")
+	b.sees("main/echo/events")
+	b.key("jj")
+	first := b.selected()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 250 {
+				send(`{"customer":"flood"}`)
+			}
+		})
+	}
+	b.sees("new, show")
+	if now := b.selected(); now != first {
+		t.Errorf("the selected row was %q, and is %q after more came", first, now)
+	}
+	wg.Wait()
+	if rows := b.number(`document.querySelectorAll('tbody tr').length`); rows > 400 {
+		t.Errorf("the list has %d rows", rows)
+	}
+	b.click("300 or more new, show")
+	b.sees("main/echo/events")
+
 	// Every page in both themes and at the width of a phone.
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
@@ -364,6 +388,25 @@ func TestConsole(t *testing.T) {
 	}
 	b.complaints()
 	g.stop()
+}
+
+// selected is the text of the selected row.
+func (b *browser) selected() string {
+	b.t.Helper()
+	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`(document.querySelector('tr.selected') || {innerText: ''}).innerText`))
+	if err != nil || text == "" {
+		b.t.Fatalf("no row is selected: %v", err)
+	}
+	return text
+}
+
+func (b *browser) number(expression string) int {
+	b.t.Helper()
+	n, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](expression))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
 }
 
 func (b *browser) html() string {
