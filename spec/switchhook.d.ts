@@ -28,7 +28,8 @@ declare namespace Switchhook {
 
   /**
    * The function `handshake` of a global webhook: answers a request by which the provider checks the URL. It
-   * is called for the requests that `handshake:` names, before they are verified, so it makes no events.
+   * is called for the requests that `handshake:` names, before they are verified unless that says
+   * `verified: true`, and makes no events.
    */
   type Handshake<P = Parameters, D = any> = (request: HandshakeRequest<P, D>) => HandshakeResult | void | Promise<HandshakeResult | void>
 

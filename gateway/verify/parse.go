@@ -163,9 +163,15 @@ func (r *rule) name() string {
 	if len(r.rules) == 0 || r.algorithm != nil {
 		return r.algorithm.name
 	}
-	names := make([]string, len(r.rules))
-	for i, sub := range r.rules {
-		names[i] = sub.name()
+	var names []string
+	for _, sub := range r.rules {
+		name := sub.name()
+		if strings.Contains(name, " ") {
+			name = "(" + name + ")"
+		}
+		if !slices.Contains(names, name) { // variants of one scheme
+			names = append(names, name)
+		}
 	}
 	if r.kind == kindAll {
 		return strings.Join(names, " and ")

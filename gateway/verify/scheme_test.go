@@ -256,7 +256,9 @@ any:
 	if s.None() {
 		t.Error("None")
 	}
-	for yaml, want := range map[string]string{`none`: "none", `{scheme: none}`: "none", `{scheme: standard-webhooks, secret: parameters.secret}`: "standard-webhooks"} {
+	for yaml, want := range map[string]string{`none`: "none", `{scheme: none}`: "none", `{scheme: standard-webhooks, secret: parameters.secret}`: "standard-webhooks",
+		`{all: [{scheme: token, field: a, secret: parameters.a}, {any: [{scheme: absent, field: b}, {scheme: hmac-sha1, header: B, secret: parameters.b}, {scheme: hmac-sha1, header: C, secret: parameters.b}]}]}`: "token and (absent or hmac-sha1)",
+	} {
 		if got := scheme(t, yaml); got.Name() != want || got.None() != (want == "none") {
 			t.Errorf("%s: %s, %v", yaml, got.Name(), got.None())
 		}
