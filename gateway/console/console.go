@@ -117,6 +117,7 @@ func (c *Console) routes() map[string]http.Handler {
 		"GET /connectors":              c.listConnectors,
 		"GET /connectors/{key}":        c.getConnector,
 		"POST /webhooks/{workspace}/{integration}/{webhook}/pair": c.pair,
+		"GET /webhooks/{workspace}/{integration}/{webhook}/pair":  c.getPairing,
 		"GET /reloads":                                  c.listReloads,
 		"GET /subscriptions":                            c.listSubscriptions,
 		"POST /subscriptions":                           c.createSubscription,

@@ -298,8 +298,10 @@ func TestContract(t *testing.T) {
 	call("GET", api+"/connectors?state=stale", "", 200)
 	call("GET", api+"/reloads", "", 200)
 	call("GET", api+"/stream?kinds=nothing", "", 400)
+	call("GET", api+"/webhooks/main/shop/events/pair", "", 409)
 	call("POST", api+"/webhooks/main/shop/events/pair", "", 200)
 	call("POST", api+"/webhooks/main/shop/none/pair", "", 404)
+	call("GET", api+"/webhooks/main/shop/events/pair", "", 200)
 	call("DELETE", api+"/subscriptions/main/made", "", 204)
 	call("GET", api+"/audit", "", 200)
 	for name := range c.operations {

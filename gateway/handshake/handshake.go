@@ -27,6 +27,8 @@
 //	          field), and which URLs are allowed (allow: patterns as in package verify, compared with
 //	          the URL without its query). Only with verified.
 //	remember  names, and the places of the values to keep in the integration's state under them.
+//	show      names of remembered values that a person has to type in at the provider, such as a token that
+//	          proves that the URL is theirs. Only to those who have opened pairing are they shown.
 //	function  true: the webhook's handshake function answers, in place of
 //	          respond and remember.
 //
@@ -85,6 +87,7 @@ type rule struct {
 	confirm  *confirmation
 	answer   answer
 	remember []memory
+	show     []string
 }
 
 // requirement is what must stand at a place.
@@ -150,6 +153,18 @@ func (h *Handshake) StateNames() []string {
 	for _, r := range h.rules {
 		for _, m := range r.remember {
 			found[m.name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// ShownNames are the names of the remembered values that a person has to type
+// in at the provider, sorted.
+func (h *Handshake) ShownNames() []string {
+	found := map[string]bool{}
+	for _, r := range h.rules {
+		for _, name := range r.show {
+			found[name] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(found))

@@ -103,7 +103,7 @@ verified: true
 when: {headers: {x-amz-sns-message-type: SubscriptionConfirmation}}
 confirm: {field: SubscribeURL, allow: ["https://sns.*.amazonaws.com/"]}
 respond: {status: 200}`, verified: true, body: `{"SubscribeURL":"https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336"}`},
-	"notion-token": {yaml: `{when: {body: {verification_token: {$exist: true}}}, remember: {verificationToken: body.verification_token}, respond: {}}`,
+	"notion-token": {yaml: `{when: {body: {verification_token: {$exist: true}}}, remember: {verificationToken: body.verification_token}, show: [verificationToken], respond: {}}`,
 		remember: map[string]string{"verificationToken": "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}},
 	"adyen-accepted": {yaml: `{verified: true, when: {body: {notificationItems: {NotificationRequestItem: {eventCode: REPORT_AVAILABLE}}}}, respond: {text: "[accepted]"}}`, verified: true,
 		body: `{"notificationItems":[{"NotificationRequestItem":{"eventCode":"REPORT_AVAILABLE"}}]}`},
@@ -395,12 +395,15 @@ func TestBodies(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	h := mustParse(t, `
-- {when: {method: GET}, require: {query.a: parameters.b.c, query.d: parameters.a, query.e: text}, remember: {z: query.z, y: query.y}, respond: {}}
+- {when: {method: GET}, require: {query.a: parameters.b.c, query.d: parameters.a, query.e: text}, remember: {z: query.z, y: query.y}, show: [z], respond: {}}
 - {when: {method: HEAD}, remember: {z: query.z}, respond: {}}`)
 	if diff := cmp.Diff([]string{"a", "b"}, h.ParameterNames()); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"y", "z"}, h.StateNames()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"z"}, h.ShownNames()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -426,6 +429,8 @@ var mistakes = []string{
 	`{when: {method: GET}, respond: {json: {a: ["{parameters.secret}", "{state.x}", {b: "{qurey.c}"}]}}}`,
 	`{when: {method: GET}, respond: {headers: {Set-Cookie: a, "X Y": b, Content-Type: text/html, X-A: "{body", "X-B?": c, content-length: "5"}}}`,
 	`{when: {method: GET}, respond: {}, remember: {}}`,
+	`{when: {method: GET}, respond: {}, remember: {a: query.b}, show: [A]}`,
+	`{when: {method: GET}, respond: {}, show: a}`,
 	`{when: {method: GET}, respond: {}, remember: {"a b": query.x, c: parameters.d, e: 5, f: x}}`,
 	`{when: {method: GET}, function: yes please}`,
 	`{when: {method: GET}, function: false}`,

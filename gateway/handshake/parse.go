@@ -74,7 +74,7 @@ func (p *parser) mapOf(n *document.Node, keys ...string) bool {
 
 func (p *parser) rule(n *document.Node) *rule {
 	r := &rule{elseStatus: 403}
-	if !p.mapOf(n, "when", "verified", "require", "else", "confirm", "respond", "remember", "function") {
+	if !p.mapOf(n, "when", "verified", "require", "else", "confirm", "respond", "remember", "show", "function") {
 		return r
 	}
 	if at := n.Get("when"); at != nil {
@@ -106,6 +106,9 @@ func (p *parser) rule(n *document.Node) *rule {
 	if at := n.Get("remember"); at != nil {
 		p.remember(r, at)
 	}
+	if at := n.Get("show"); at != nil {
+		p.show(r, at)
+	}
 	if at := n.Get("respond"); at != nil {
 		p.respond(&r.answer, at)
 	} else {
@@ -124,7 +127,7 @@ func (p *parser) function(r *rule, n, at *document.Node) {
 	} else if !p.hasFunction {
 		p.add(at, "missing-function", "add a function named handshake beside handle", "the webhook has no handshake function")
 	}
-	for _, key := range []string{"confirm", "respond", "remember"} {
+	for _, key := range []string{"confirm", "respond", "remember", "show"} {
 		if other := n.Get(key); other != nil {
 			p.add(other, "duplicate-key", "", "the function answers, so %q cannot be given", key)
 		}
@@ -432,5 +435,21 @@ func (p *parser) remember(r *rule, n *document.Node) {
 		ref, list := template.ParseReference(e.Value, places)
 		p.list.Add(list...)
 		r.remember = append(r.remember, memory{name: e.Key, place: ref})
+	}
+}
+
+// show reads the names of remembered values that a person is shown.
+func (p *parser) show(r *rule, n *document.Node) {
+	if !p.decode(n, &r.show) {
+		return
+	}
+	var known []string
+	for _, m := range r.remember {
+		known = append(known, m.name)
+	}
+	for _, item := range n.Items() {
+		if !slices.Contains(known, item.Value) {
+			p.list.Add(item.UnknownName("remembered value", known))
+		}
 	}
 }

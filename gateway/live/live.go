@@ -25,7 +25,7 @@ type Live struct {
 	states  sync.Map // integration id -> map[string]string, replaced whole
 	// disabled maps the ids of disabled subscriptions to the reason.
 	disabled sync.Map
-	pairing  sync.Map // "workspace/integration/webhook" -> until when it is open
+	pairing  sync.Map // "workspace/integration/webhook" -> pairing
 }
 
 // New returns a Live that has no generation yet: Reload first.
@@ -223,14 +223,33 @@ func (l *Live) SetState(integration string, state map[string]string) {
 // OpenPairing lets the handshakes of a webhook replace what the integration
 // remembers, until a time on the builder's clock, a restart, or the first one that does.
 func (l *Live) OpenPairing(e *Endpoint, until time.Time) {
-	l.pairing.Store(e.IntegrationID()+"/"+e.Key, until)
+	l.pairing.Store(e.IntegrationID()+"/"+e.Key, pairing{until: until})
+}
+
+// pairing is what a person opened: until when, and whether a handshake has made use of it.
+type pairing struct {
+	until time.Time
+	used  bool
+}
+
+// Pairing says until when a person has opened pairing for a webhook, be it that
+// a handshake has made use of it since; zero when that time is over.
+func (l *Live) Pairing(e *Endpoint) (until time.Time, used bool) {
+	if p, ok := l.pairing.Load(e.IntegrationID() + "/" + e.Key); ok && l.builder.Now().Before(p.(pairing).until) {
+		return p.(pairing).until, p.(pairing).used
+	}
+	return time.Time{}, false
 }
 
 // PairingOpen says whether pairing is open for a webhook.
 func (l *Live) PairingOpen(e *Endpoint) bool {
-	until, ok := l.pairing.Load(e.IntegrationID() + "/" + e.Key)
-	return ok && l.builder.Now().Before(until.(time.Time))
+	until, used := l.Pairing(e)
+	return !until.IsZero() && !used
 }
 
-// ClosePairing ends what OpenPairing began.
-func (l *Live) ClosePairing(e *Endpoint) { l.pairing.Delete(e.IntegrationID() + "/" + e.Key) }
+// ClosePairing ends what OpenPairing began: a handshake has made use of it.
+func (l *Live) ClosePairing(e *Endpoint) {
+	if until, _ := l.Pairing(e); !until.IsZero() {
+		l.pairing.Store(e.IntegrationID()+"/"+e.Key, pairing{until: until, used: true})
+	}
+}
