@@ -46,6 +46,9 @@ type Options struct {
 	Logger  *slog.Logger
 	// Stdout is where stdout destinations write.
 	Stdout io.Writer
+	// Now is the clock of everything that is stored, due, or old; default
+	// time.Now. It may jump, as clocks do.
+	Now func() time.Time
 	// Report shows findings of a reload to the person at the terminal.
 	Report func(diagnostic.List)
 }
@@ -78,6 +81,9 @@ func (e *ConfigError) Error() string { return e.List.Error() }
 // yet. The error is a *ConfigError when the configuration is at fault. Close
 // must be called when it is nil.
 func New(ctx context.Context, o Options) (_ *Gateway, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	g := &Gateway{o: o, reloaded: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
@@ -93,7 +99,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if window == 0 {
 		window = 1 // a nanosecond: nothing comes twice within it, and 0 is the store's default
 	}
-	disk, err := sqlite.Open(cfg.Data, sqlite.Options{DedupeWindow: window, Logger: o.Logger})
+	disk, err := sqlite.Open(cfg.Data, sqlite.Options{Now: o.Now, DedupeWindow: window, Logger: o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
@@ -104,10 +110,10 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	g.fetching = destination.GuardedTransport()
 	fetcher := verify.NewHTTPFetcher(g.fetching)
 	g.live = live.New(&live.Builder{
-		Engine: g.engine, URLKey: key, Now: time.Now,
+		Engine: g.engine, URLKey: key, Now: o.Now,
 		Verify: verify.Options{Keys: verify.NewKeys(fetcher)},
 	})
-	g.activity = activity.New(time.Now)
+	g.activity = activity.New(o.Now)
 	g.metrics = g.newMetrics()
 	began := time.Now()
 	first, list := g.live.Reload(ctx, cfg)
@@ -121,18 +127,19 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	g.deliver = deliver.New(deliver.Options{
 		Queue:    g.store,
 		Lookup:   g.subscription,
-		Senders:  destination.Senders(destination.Options{Stdout: o.Stdout}),
+		Senders:  destination.Senders(destination.Options{Stdout: o.Stdout, Now: o.Now}),
 		Logger:   o.Logger,
+		Now:      o.Now,
 		Observer: senders{g.activity, g.metrics},
 		Disabled: g.live.SetDisabled,
 	})
 	g.pipeline = ingest.New(ingest.Options{
 		Engine: g.engine, Store: g.store, Subscriptions: g.live, Offer: g.deliver.Offer,
-		Fetcher: fetcher, Now: time.Now, NewID: newULID, Logger: o.Logger, Observer: observers{g.activity, g.metrics, &requestLog{o.Logger}},
+		Fetcher: fetcher, Now: o.Now, NewID: newULID, Logger: o.Logger, Observer: observers{g.activity, g.metrics, &requestLog{o.Logger}},
 	})
 	g.console = console.New(console.Options{
 		Ready: g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,
-		Store: g.store, Pipeline: g.pipeline, Deliver: g.deliver, Now: time.Now,
+		Store: g.store, Pipeline: g.pipeline, Deliver: g.deliver, Now: o.Now,
 		Activity: g.activity, Metrics: g.metrics.Handler(), Logger: o.Logger,
 	})
 	g.server = server.New(g.serverOptions())

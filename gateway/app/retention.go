@@ -35,7 +35,7 @@ func (g *Gateway) sweep(ctx context.Context) (deleted int, err error) {
 	keep := g.live.Current().Config.Retention
 	var before time.Time
 	if keep.Age > 0 {
-		before = time.Now().Add(-keep.Age)
+		before = g.o.Now().Add(-keep.Age)
 	}
 	for ctx.Err() == nil {
 		n, err := g.store.Sweep(ctx, before, int64(keep.Size), sweepStep)

@@ -13,7 +13,7 @@ func (g *Gateway) serverOptions() server.Options {
 		proxies[i] = p.Prefix
 	}
 	return server.Options{
-		Gateway: g, Logger: g.o.Logger, PublicURL: s.PublicURL.String(), Ready: g.ready, Observe: g.metrics.Answered,
+		Gateway: g, Now: g.o.Now, Logger: g.o.Logger, PublicURL: s.PublicURL.String(), Ready: g.ready, Observe: g.metrics.Answered,
 		MaxBody: int64(s.MaxBody), MaxHeader: int(s.MaxHeader), InFlightBytes: int64(s.InFlightBytes),
 		MaxConnections: s.MaxConnections,
 		ReadTimeout:    s.ReadTimeout, WriteTimeout: s.WriteTimeout, IdleTimeout: s.IdleTimeout,
