@@ -1,8 +1,10 @@
 package tests
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -155,9 +158,10 @@ func TestFullDisk(t *testing.T) {
 	g.stop()
 }
 
-// TestBadReceivers delivers to a receiver that never answers, one that resets
-// and one that answers without end, next to a good one: the good one gets
-// everything, and memory stays bounded.
+// TestBadReceivers delivers to receivers that never answer, that reset, that
+// answer a byte at a time, or without end, with a certificate that nobody trusts, and
+// without TLS, next to a good one: the good one gets everything once, memory stays bounded, and
+// of each bad one it is known what is wrong.
 func TestBadReceivers(t *testing.T) {
 	good := newReceiver(t)
 	hang := make(chan struct{})
@@ -194,6 +198,37 @@ func TestBadReceivers(t *testing.T) {
 			conn.Close()
 		}
 	}()
+	// slow answers a byte at a time, and never to its end.
+	slow, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	go func() {
+		for {
+			conn, err := slow.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for _, c := range []byte("HTTP/1.1 200 OK\r\nX-Slow: " + strings.Repeat("x", 10_000)) {
+					select {
+					case <-hang:
+						return
+					case <-time.After(20 * time.Millisecond):
+					}
+					if _, err := conn.Write([]byte{c}); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
+	defer untrusted.Close()
 	destination := func(url string) string {
 		return fmt.Sprintf(`{type: http, url: "%s", allow: [127.0.0.0/8], retry: {delays: [0s, 1s], timeout: 1s}}`, url)
 	}
@@ -201,7 +236,10 @@ func TestBadReceivers(t *testing.T) {
 		`      hanging: {integration: echo, selector: "**", destination: `+destination(hanging.URL)+`}`,
 		`      endless: {integration: echo, selector: "**", destination: `+destination(endless.URL)+`}`,
 		`      resetting: {integration: echo, selector: "**", destination: `+destination("http://"+resetting.Addr().String())+`}`,
-		`      nobody: {integration: echo, selector: "**", destination: `+destination("http://127.0.0.1:1")+`}`)
+		`      nobody: {integration: echo, selector: "**", destination: `+destination("http://127.0.0.1:1")+`}`,
+		`      slow: {integration: echo, selector: "**", destination: `+destination("http://"+slow.Addr().String())+`}`,
+		`      untrusted: {integration: echo, selector: "**", destination: `+destination(untrusted.URL)+`}`,
+		`      plain: {integration: echo, selector: "**", destination: `+destination("https"+strings.TrimPrefix(good.URL, "http"))+`}`)
 	g.start()
 	const events = 300
 	for n := int64(1); n <= events; n++ {
@@ -210,6 +248,53 @@ func TestBadReceivers(t *testing.T) {
 		}
 	}
 	g.await("the good receiver has everything", func() bool { all, _ := good.all(); return all == events })
+	for name, class := range map[string]string{"hanging": "timeout", "resetting": "reset", "nobody": "refused", "slow": "timeout", "untrusted": "tls", "plain": "tls"} {
+		g.await("an attempt at "+name+" is over", func() bool {
+			resp, err := http.Get(g.base + "/api/v1/deliveries?limit=1000&subscription=main/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			var list struct {
+				Items []struct {
+					ID       string
+					Attempts int
+				}
+			}
+			if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+				t.Fatal(err)
+			}
+			tried := ""
+			for _, d := range list.Items {
+				if d.Attempts > 0 {
+					tried = d.ID
+				}
+			}
+			if tried == "" {
+				return false
+			}
+			one, err := http.Get(g.base + "/api/v1/deliveries/" + tried)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer one.Body.Close()
+			var d struct {
+				History []struct {
+					Class  string
+					TookMS float64
+				}
+			}
+			if err := json.NewDecoder(one.Body).Decode(&d); err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range d.History {
+				if a.Class != class || a.TookMS > 5000 {
+					t.Errorf("%s: an attempt ended as %q after %.0f ms, not as %q", name, a.Class, a.TookMS, class)
+				}
+			}
+			return true
+		})
+	}
 	if peak := g.peakMemory(); peak > 400<<20 {
 		t.Errorf("the gateway took %d MiB", peak>>20)
 	}
@@ -237,12 +322,13 @@ func (g *gateway) peakMemory() int64 {
 }
 
 // TestGoneDisables answers 410 once: nothing more is sent to that receiver,
-// not after a restart either.
+// not after a restart either, until a person enables it.
 func TestGoneDisables(t *testing.T) {
 	var calls atomic.Int64
 	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		calls.Add(1)
-		w.WriteHeader(http.StatusGone)
+		if calls.Add(1) == 1 {
+			w.WriteHeader(http.StatusGone)
+		}
 	}))
 	defer gone.Close()
 	good := newReceiver(t)
@@ -261,8 +347,27 @@ func TestGoneDisables(t *testing.T) {
 		}
 	}
 	g.await("the other receiver has everything", func() bool { all, _ := good.all(); return all == 20 })
-	g.stop()
+	resp, err := http.Get(g.base + "/api/v1/subscriptions/main/gone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown struct{ Disabled string }
+	err = json.NewDecoder(resp.Body).Decode(&shown)
+	resp.Body.Close()
+	if err != nil || !strings.Contains(shown.Disabled, "410") {
+		t.Errorf("the subscription is shown as disabled by %q, %v", shown.Disabled, err)
+	}
 	if n := calls.Load(); n != 1 {
 		t.Errorf("the receiver that is gone was called %d times", n)
 	}
+	resp, err = http.Post(g.base+"/api/v1/subscriptions/main/gone/enable", "", nil)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("enable: %v %v", resp, err)
+	}
+	resp.Body.Close()
+	if status := g.send(21); status != 200 {
+		t.Fatalf("answered %d", status)
+	}
+	g.await("what comes after it was enabled arrives", func() bool { return calls.Load() == 2 })
+	g.stop()
 }

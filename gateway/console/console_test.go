@@ -279,6 +279,8 @@ func TestMistakes(t *testing.T) {
 		{"POST", "/subscriptions", `{"workspace":"main","name":"fixed","integration":"shop","selector":"x","destination":{"type":"stdout"}}`, 409, "defined in config.yaml"},
 		{"POST", "/subscriptions", `{"workspace":"main","name":"a","integration":"none","selector":"x","destination":{"type":"stdout"}}`, 400, "no integration"},
 		{"POST", "/subscriptions", `{"workspace":"main","name":"a","integration":"shop","selectr":"x","destination":{"type":"stdout"}}`, 400, ""},
+		{"POST", "/subscriptions", `{"workspace":"main","name":"a","integration":"shop","selector":"x","destination":{"type":"file","path":"out.ndjson"}}`, 400, "absolute path"},
+		{"POST", "/subscriptions", `{"workspace":"main","name":"a","integration":"shop","selector":"x","destination":{"type":"http","url":"https://example.com","headers":{"X-A":"b\r\nX-B: c"}}}`, 400, "line breaks"},
 		{"POST", "/subscriptions", `{"text":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "larger than 1 MiB"},
 		{"PUT", "/subscriptions/main/a", `{"name":"b","integration":"shop","selector":"x","destination":{"type":"stdout"}}`, 400, "names another"},
 		{"DELETE", "/subscriptions/main/none", "", 404, "there is no subscription"},

@@ -34,6 +34,13 @@ type httpWorld struct {
 }
 
 func newHTTPWorld(t testing.TB) *httpWorld {
+	w := startHTTPWorld(t)
+	t.Cleanup(func() { w.close(t) })
+	return w
+}
+
+// startHTTPWorld is newHTTPWorld whose close is the caller's to call.
+func startHTTPWorld(t testing.TB) *httpWorld {
 	w := &httpWorld{q: newQueue()}
 	w.e = deliver.New(deliver.Options{
 		Queue: w.q,
@@ -51,13 +58,14 @@ func newHTTPWorld(t testing.TB) *httpWorld {
 	if err := w.e.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		w.stop()
-		for _, p := range w.q.problems {
-			t.Error(p)
-		}
-	})
 	return w
+}
+
+func (w *httpWorld) close(t testing.TB) {
+	w.stop()
+	for _, p := range w.q.problems {
+		t.Error(p)
+	}
 }
 
 func (w *httpWorld) stop() {
@@ -175,8 +183,14 @@ func TestOverHTTP(t *testing.T) {
 }
 
 // cheapReceiver answers requests at as little cost as can be, so that what is
-// measured is the gateway.
+// measured is the gateway. It ends with the test.
 func cheapReceiver(t testing.TB, received func(n int)) (url string) {
+	url, end := startReceiver(t, received)
+	t.Cleanup(end)
+	return url
+}
+
+func startReceiver(t testing.TB, received func(n int)) (url string, end func()) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -219,8 +233,7 @@ func cheapReceiver(t testing.TB, received func(n int)) (url string) {
 			})
 		}
 	})
-	t.Cleanup(func() { l.Close() }) // connections end with the sender's transport
-	return "http://" + l.Addr().String()
+	return "http://" + l.Addr().String(), func() { l.Close() } // connections end with the sender's transport
 }
 
 func cpuTime() time.Duration {
@@ -276,8 +289,8 @@ type lineup struct {
 var lineups = []string{"alone", "hanging", "down"}
 
 func newLineup(b *testing.B, other string) *lineup {
-	l := &lineup{w: newHTTPWorld(b), arrived: make(chan struct{}, 1<<16)}
-	url := cheapReceiver(b, func(n int) {
+	l := &lineup{w: startHTTPWorld(b), arrived: make(chan struct{}, 1<<16)}
+	url, end := startReceiver(b, func(n int) {
 		if at, ok := l.sent.LoadAndDelete(n); ok {
 			l.mu.Lock()
 			l.took = append(l.took, time.Since(at.(time.Time)))
@@ -295,7 +308,7 @@ func newLineup(b *testing.B, other string) *lineup {
 	if other == "down" {
 		r.Close()
 	}
-	l.close = func() { close(hang); r.Close(); l.w.stop() }
+	l.close = func() { close(hang); r.Close(); l.w.close(b); end() }
 	l.good = l.w.sub("good", url, nil)
 	l.bad = l.w.sub("bad", r.URL, func(s *hook.Subscription) { s.Paused = other == "alone" })
 	now := time.Now()
