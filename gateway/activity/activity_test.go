@@ -218,14 +218,14 @@ func TestSlowReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
-	for range 1000 {
+	for range 1500 {
 		l.Stored(record(hook.Accepted, "h"), time.Millisecond)
 	}
 	<-slow.Ready()
-	if got, dropped := slow.Take(); len(got) != 512 || dropped != 488 {
+	if got, dropped := slow.Take(); len(got) != 1024 || dropped != 476 {
 		t.Errorf("%d, and %d dropped", len(got), dropped)
 	}
-	if _, dropped := l.Streams(); dropped != 488 {
+	if _, dropped := l.Streams(); dropped != 476 {
 		t.Errorf("%d dropped in all", dropped)
 	}
 	l.Stored(record(hook.Accepted, "h"), time.Millisecond)

@@ -18,7 +18,7 @@ const (
 	maxStreams = 64
 	// maxQueued is how many messages a stream holds for a reader that is
 	// slower than what happens; more are dropped and counted.
-	maxQueued = 512
+	maxQueued = 1024
 )
 
 // ErrTooMany is returned by Listen when as many listen as may.
@@ -252,6 +252,8 @@ func (l *Log) publishAttempt(d *hook.Delivery, a *hook.Attempt, next hook.Delive
 	}
 }
 
-// Pace is how long a reader of a stream should wait between two calls of Take:
-// so messages are written out together, and at most maxQueued of them each time.
-const Pace = 100 * time.Millisecond
+// Pace is how long a reader of a stream waits before it calls Take again, after
+// it took n messages. So messages are written out together, and no stream takes
+// more than a thousand a second for long, which nobody can read: it could
+// otherwise cost the gateway as much as a tenth of what the requests do.
+func Pace(n int) time.Duration { return max(100*time.Millisecond, time.Duration(n)*time.Millisecond) }

@@ -67,7 +67,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			// What happens until then is written together.
-			if !c.sleep(r, activity.Pace) {
+			if !c.sleep(r, activity.Pace(len(messages))) {
 				return
 			}
 		}
