@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,12 +128,18 @@ func (a *anyCheck) verify(c *call) error {
 		return best
 	}
 	out := &Rejected{absent: true}
-	lines := make([]string, len(reasons))
+	var lines []string
 	for i, r := range reasons {
-		lines[i] = names[i] + ": " + r.Reason
+		if line := names[i] + ": " + r.Reason; !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
 		out.absent = out.absent && r.absent
 	}
-	out.Reason = fmt.Sprintf("none of the %d ways is met: %s", len(reasons), strings.Join(lines, "; "))
+	if len(lines) == 1 { // variants of one scheme, to which the same thing is wrong
+		out.Reason = reasons[0].Reason
+		return out
+	}
+	out.Reason = fmt.Sprintf("none of the %d ways is met: %s", len(lines), strings.Join(lines, "; "))
 	return out
 }
 

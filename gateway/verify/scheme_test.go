@@ -299,8 +299,8 @@ func TestReasons(t *testing.T) {
 		{stripe, []string{"Stripe-Signature", "t=999999999999999,v1=" + zeros}, "in the future, tolerance is 5m"},
 		{stripe, []string{"Stripe-Signature", "t=-5,v1=" + zeros}, "the timestamp is not a number of seconds"},
 		{`{scheme: token, header: X-T, secret: parameters.secret}`, nil, "header X-T is missing"},
-		{`{scheme: token, header: X-T, secret: parameters.secret}`, []string{"X-T", "s3cre"}, "header X-T is not the token"},
-		{`{scheme: token, header: X-T, secret: parameters.secret}`, []string{"X-T", "s3cret", "X-T", "evil"}, "header X-T is not the token"},
+		{`{scheme: token, header: X-T, secret: parameters.secret}`, []string{"X-T", "s3cre"}, "header X-T is not what parameters.secret says"},
+		{`{scheme: token, header: X-T, secret: parameters.secret}`, []string{"X-T", "s3cret", "X-T", "evil"}, "header X-T is not what parameters.secret says"},
 		{`{scheme: token, header: X-T, prefix: "Bearer ", secret: parameters.secret}`, []string{"X-T", "s3cret"}, `header X-T does not begin with "Bearer "`},
 		{`{scheme: basic, username: parameters.secret, password: parameters.secret}`, nil, "header Authorization is missing"},
 		{`{scheme: basic, username: parameters.secret, password: parameters.secret}`, []string{"Authorization", "Bearer x"}, "is not of the Basic scheme"},
@@ -310,7 +310,7 @@ func TestReasons(t *testing.T) {
 		{`{scheme: basic, username: parameters.secret, password: parameters.secret}`, []string{"Authorization", basic("x:s3cret")}, "the user name or the password is wrong"},
 		{`{scheme: basic, username: parameters.secret, password: parameters.secret}`, []string{"Authorization", basic("s3cret:s3cret"), "Authorization", "Basic x"}, "stands there twice"},
 		{`{any: [` + bare256 + `, {scheme: token, header: X-T, secret: parameters.secret}]}`, []string{"X-T", "no"},
-			"none of the 2 ways is met: hmac-sha256: header X-Signature is missing; token: header X-T is not the token"},
+			"none of the 2 ways is met: hmac-sha256: header X-Signature is missing; token: header X-T is not what parameters.secret says"},
 		{`{all: [` + bare256 + `, {scheme: token, header: X-T, secret: parameters.secret}]}`, []string{"X-T", "s3cret"}, "header X-Signature is missing"},
 	}
 	for _, test := range tests {
@@ -466,4 +466,16 @@ all:
 	refused(t, v, request("POST", "", `{}`, "X-Token", "t0k", "X-Proof", ""), noon, "header.X-Proof is there")
 	refused(t, v, request("POST", "", `{}`, "X-Token", "t0k", "X-Proof", "a", "x-proof", "b"), noon, "header.X-Proof is there")
 	refused(t, v, request("POST", "https://gw.example/?proof=", `{}`, "X-Token", "t0k"), noon, "query.proof is there")
+}
+
+// Ways to which the same thing is wrong are told once.
+func TestSameReason(t *testing.T) {
+	v := bind(t, `
+any:
+  - {scheme: hmac-sha256, header: X-Sig, secret: parameters.secret}
+  - {scheme: hmac-sha256, header: X-Sig, encoding: base64, secret: parameters.secret}`, parameters{"secret": "s"})
+	err := check(v, request("POST", "", "x"), noon)
+	if err == nil || err.Error() != "header X-Sig is missing" {
+		t.Errorf("Verify = %v", err)
+	}
 }

@@ -35,11 +35,20 @@ func (t *tokenCheck) verify(c *call) error {
 				right |= subtle.ConstantTimeCompare(sum[:], keys[i].sum[:])
 			}
 			if right == 0 {
-				return rejected("%s is not the token", &t.r.place)
+				return rejected("%s is not what %s says", &t.r.place, t.r.secretNames())
 			}
 		}
 		return nil
 	})
+}
+
+// secretNames are the names of the rule's secrets, as they are written.
+func (r *rule) secretNames() string {
+	names := make([]string, len(r.secrets))
+	for i, ref := range r.secrets {
+		names[i] = ref.String()
+	}
+	return strings.Join(names, " or ")
 }
 
 // basicCheck checks a user name and password: RFC 7617.
