@@ -3,6 +3,7 @@ package script
 import (
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ func check(p *Program, src *Source, module bool) diagnostic.List {
 		return c.list
 	}
 	c.regexps(tree)
+	c.constants(tree)
 	if !c.list.HasErrors() {
 		if _, err := goja.CompileAST(tree, false); err != nil {
 			offset, message := 0, err.Error()
@@ -74,6 +76,77 @@ func (c *checker) api(tree *ast.Program) {
 		}
 		return true
 	})
+}
+
+// The bounds of constant expressions of BigInts.
+const (
+	maxConstantNodes  = 64
+	maxConstantDigits = 40
+	maxConstantPower  = 4096
+)
+
+// constants refuses expressions of BigInt literals whose value may be huge: goja computes constants
+// when it compiles, in the gateway, where nothing interrupts it or bounds its memory.
+func (c *checker) constants(tree *ast.Program) {
+	walk(tree, func(n any) bool {
+		e, ok := n.(*ast.BinaryExpression)
+		if !ok {
+			return true
+		}
+		k := constant{isConstant: true}
+		k.look(e)
+		if k.isConstant && k.bigint && (k.nodes > maxConstantNodes || k.huge) {
+			c.add(diagnostic.Error, "huge-constant", offset(e.Idx0()), "the value of this expression of BigInts may be too large to compute",
+				"a constant power or shift takes numbers up to "+fmt.Sprint(maxConstantPower))
+		}
+		return !k.isConstant
+	})
+}
+
+// constant is what is known of an expression.
+type constant struct {
+	isConstant, bigint, huge bool
+	nodes                    int
+}
+
+func (k *constant) look(e ast.Expression) {
+	if k.nodes++; !k.isConstant || k.huge {
+		return
+	}
+	switch e := e.(type) {
+	case *ast.NumberLiteral:
+		if _, ok := e.Value.(*big.Int); ok {
+			k.bigint = true
+		}
+	case *ast.StringLiteral, *ast.BooleanLiteral, *ast.NullLiteral:
+	case *ast.UnaryExpression:
+		k.look(e.Operand)
+	case *ast.ConditionalExpression:
+		k.isConstant = false // is not computed
+	case *ast.BinaryExpression:
+		k.look(e.Left)
+		k.look(e.Right)
+		if e.Operator == token.SHIFT_LEFT || e.Operator == token.SHIFT_RIGHT || e.Operator == token.EXPONENT {
+			right, ok := e.Right.(*ast.NumberLiteral)
+			left, leftOK := e.Left.(*ast.NumberLiteral)
+			k.huge = k.huge || !ok || !leftOK || len(left.Literal) > maxConstantDigits || !below(right.Value, maxConstantPower)
+		}
+	default:
+		k.isConstant = false
+	}
+}
+
+// below reports whether the value of a literal is an integer from 0 to limit.
+func below(v any, limit int64) bool {
+	switch v := v.(type) {
+	case *big.Int:
+		return v.Sign() >= 0 && v.IsInt64() && v.Int64() <= limit
+	case int64:
+		return v >= 0 && v <= limit
+	case float64:
+		return v >= 0 && v <= float64(limit)
+	}
+	return false
 }
 
 type checker struct {

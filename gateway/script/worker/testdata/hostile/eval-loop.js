@@ -1,0 +1,4 @@
+// eval of a loop
+export default function handle(input) {
+  eval('for (;;);')
+}

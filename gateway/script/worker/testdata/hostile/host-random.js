@@ -1,0 +1,4 @@
+// random bytes, a gigabyte
+export default function handle(input) {
+  return crypto.randomBytes(2 ** 30).toString('hex')
+}

@@ -1,0 +1,3 @@
+// a loop while the module loads
+for (;;);
+export default () => ({})

@@ -1,0 +1,4 @@
+// an empty loop
+export default function handle(input) {
+  for (;;);
+}

@@ -1,0 +1,4 @@
+// a loop in finally
+export default function handle(input) {
+  try { for (;;); } finally { for (;;); }
+}

@@ -1,0 +1,4 @@
+// a promise that never settles
+export default function handle(input) {
+  return new Promise(() => {})
+}

@@ -1,0 +1,4 @@
+// backtracking with a backreference
+export default function handle(input) {
+  /^(x+x+)+\1y/.test('x'.repeat(60))
+}

@@ -1,0 +1,4 @@
+// a getter on the result that hangs
+export default function handle(input) {
+  return { get events() { for (;;); } }
+}

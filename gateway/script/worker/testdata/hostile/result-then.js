@@ -1,0 +1,4 @@
+// a then that hangs
+export default function handle(input) {
+  return { then() { for (;;); } }
+}
