@@ -65,11 +65,26 @@ func TestConnectorsTable(t *testing.T) {
 
 Made by ` + "`go test ./tests -run TestConnectorsTable -update`" + ` from [connectors/](../connectors/), and checked by ` + "`go test ./...`" + `.
 
-Every connector verifies what its provider signs, answers its provider's handshakes, makes an event of each item of a batch, and passes payloads on
-as they came. Its ` + "`configuration.md`" + ` says where the URL goes, which events to tick, where the secret is and how to send a test. Its fixtures
+Every connector verifies what its provider signs, answers its provider's handshakes, makes an event of each item of a
+batch, and passes payloads on as they came. Its ` + "`configuration.md`" + ` says where the URL goes, which events to tick, where the secret is and how to send a test. Its fixtures
 have a case for each declared event and each handshake, a tampered, an old and an unsigned request, an empty body and
-a wrong content type, and reach every line of its handlers. ` + "`TestConnectors`" + ` demands that of each folder here, so the next connector
-takes YAML and JavaScript, and no Go.
+a wrong content type, and reach every line of its handlers. ` + "`TestConnectors`" + ` demands that of each folder here.
+
+## Adding another
+
+takes YAML and JavaScript, and no Go. Copy the folder of a connector whose provider signs in the same way to ` + "`connectors/<key>/`" + `, change it, and run
+
+` + "```sh" + `
+switchhook check connectors/<key>     # what is wrong, with its place and how to mend it
+switchhook test connectors/<key> --coverage
+go test ./tests -run TestConnectors   # what a connector in the box must have besides
+go test ./tests -run TestConnectorsTable -update
+` + "```" + `
+
+What a provider does not do is read from the connector itself: without a timestamp no case has to be old, without a
+handshake none is asked for.
+
+## All of them
 
 `
 	var b strings.Builder
