@@ -442,6 +442,20 @@ func TestReplayOfRequest(t *testing.T) {
 	}
 }
 
+// TestEverythingNeedsTheToken calls all there is without it.
+func TestEverythingNeedsTheToken(t *testing.T) {
+	w := newWorld(t, works, loopback, "t0ken")
+	for _, route := range w.console.Routes() {
+		method, path, _ := strings.Cut(route, " ")
+		if path == "/healthz" || path == "/readyz" {
+			continue
+		}
+		if code, text, header := w.send(request(method, path, "")); code != 401 || header.Get("WWW-Authenticate") == "" {
+			t.Errorf("%s is answered %d without a token: %s", route, code, text)
+		}
+	}
+}
+
 func TestGuard(t *testing.T) {
 	header := func(r *http.Request, name, value string) *http.Request { r.Header.Set(name, value); return r }
 	host := func(r *http.Request, host string) *http.Request { r.Host = host; return r }
@@ -470,7 +484,9 @@ func TestGuard(t *testing.T) {
 		"typed in":                 {loopback, "", header(get(), "Sec-Fetch-Site", "none"), 200},
 		"other site":               {loopback, "", header(get(), "Sec-Fetch-Site", "cross-site"), 403},
 		"other port, same site":    {loopback, "", header(post(), "Sec-Fetch-Site", "same-site"), 403},
-		"link to a page":           {loopback, "t0ken", header(request("GET", "/requests/req_1", ""), "Sec-Fetch-Site", "cross-site"), 404},
+		"link to a page":           {loopback, "t0ken", header(request("GET", "/", ""), "Sec-Fetch-Site", "cross-site"), 200},
+		"a detour":                 {loopback, "t0ken", request("GET", "/assets/../api/v1/requests", ""), 401},
+		"readiness in full":        {loopback, "t0ken", request("GET", "/readyz?verbose", ""), 401},
 		"metrics need the token":   {loopback, "t0ken", request("GET", "/metrics", ""), 401},
 		"the document needs it":    {loopback, "t0ken", request("GET", "/api/openapi.json", ""), 401},
 		"unknown paths need it":    {loopback, "t0ken", request("GET", "/api/v2/none", ""), 401},

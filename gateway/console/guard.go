@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 
 	"switchhook/gateway/config"
@@ -55,7 +56,7 @@ func (g guard) check(r *http.Request) error {
 			return &problem{Status: http.StatusForbidden, Detail: "this host name is not one of the admin listener; use its address, or localhost"}
 		}
 	}
-	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" && !r.URL.Query().Has("verbose") {
 		return nil
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -63,7 +64,7 @@ func (g guard) check(r *http.Request) error {
 			return &problem{Status: http.StatusForbidden, Detail: "requests of other origins are refused"}
 		}
 	}
-	if !strings.HasPrefix(r.URL.Path, "/api/") && r.URL.Path != "/metrics" {
+	if get := r.Method == http.MethodGet || r.Method == http.MethodHead; get && (r.URL.Path == "/" || strings.HasPrefix(path.Clean(r.URL.Path), "/assets/")) {
 		// The pages hold nothing; what they show they ask the API for. A link on another site may lead to them.
 		return nil
 	}
