@@ -9,12 +9,13 @@ import (
 )
 
 // smallestHeap is what the heap may always have besides requests under way.
-const smallestHeap = 64 << 20
+const smallestHeap = 32 << 20
 
 // limitMemory tells the runtime how much memory the process is to have, at the
 // start and after every reload, until ctx ends. Without a limit the heap grows to twice what
 // is live, and after a burst of large bodies it stays so. The limit leaves room for all requests that
-// may be under way, and half as much again as the configuration takes. GOMEMLIMIT
+// may be under way, and half as much again as the configuration takes, so that by
+// default the process stays under 300 MB (TestHostileRequests in tests/). GOMEMLIMIT
 // in the environment overrides it.
 func (g *Gateway) limitMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" {
@@ -25,7 +26,7 @@ func (g *Gateway) limitMemory(ctx context.Context) {
 		runtime.GC() // what is live is known after a collection only
 		metrics.Read(live)
 		heap := max(smallestHeap, int64(live[0].Value.Uint64())*3/2)
-		debug.SetMemoryLimit(heap + int64(g.o.Config.Server.InFlightBytes)*5/4)
+		debug.SetMemoryLimit(heap + int64(g.o.Config.Server.InFlightBytes))
 		select {
 		case <-ctx.Done():
 			return
