@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -68,6 +67,9 @@ type Gateway struct {
 	admin    *http.Server
 	fetching *http.Transport // of certificates and key sets, and to confirm handshakes
 	reloaded chan struct{}   // tells limitMemory; holds one
+	watcher  *live.Watcher
+	// reloading serialises reloads: the configuration read last is the one in force.
+	reloading sync.Mutex
 
 	webhooks, adminListener net.Listener
 }
@@ -91,6 +93,8 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		}
 	}()
 	cfg := o.Config
+	// Before anything is loaded, so that no change after that is missed.
+	g.watcher = live.NewWatcher([]string{cfg.Connectors}, []string{cfg.Path})
 	key, err := URLKey(cfg)
 	if err != nil {
 		return nil, err
@@ -292,15 +296,19 @@ func (g *Gateway) Run(ctx context.Context) error {
 // keeps its last good version. What cannot change while the gateway runs is
 // named in a warning.
 func (g *Gateway) Reload(ctx context.Context) {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
 	began, previous := time.Now(), g.live.Current()
 	cfg, list := g.o.LoadConfig()
 	if cfg == nil {
+		g.live.Refuse(list)
 		g.noteReload(began, previous, nil, list)
 		g.o.Logger.Error("config is broken, the last good one stays in force")
 		g.o.Report(list)
 		return
 	}
-	next, found := g.live.Reload(ctx, cfg)
+	fixed := fixedSettings(g.o.Config, cfg)
+	next, found := g.live.Reload(ctx, inForce(g.o.Config, cfg))
 	list.Add(found...)
 	if next == nil {
 		g.noteReload(began, previous, nil, list)
@@ -308,7 +316,7 @@ func (g *Gateway) Reload(ctx context.Context) {
 		g.o.Report(list)
 		return
 	}
-	for _, name := range fixedSettings(previous.Config, cfg) {
+	for _, name := range fixed {
 		g.o.Logger.Warn("this setting changes with a restart only", "setting", name)
 	}
 	g.deliver.Reload()
@@ -325,31 +333,9 @@ func (g *Gateway) Reload(ctx context.Context) {
 	}
 }
 
-// Watch reloads whenever config.yaml or a connector changes on disk, until ctx ends.
+// Watch reloads whenever config.yaml or a connector changes on disk, until ctx ends. It is called once.
 func (g *Gateway) Watch(ctx context.Context) error {
-	cfg := g.o.Config
-	return live.Watch(ctx, g.o.Logger, []string{cfg.Connectors}, []string{cfg.Path}, func() { g.Reload(ctx) })
-}
-
-// fixedSettings names the settings that differ and take a restart.
-func fixedSettings(old, new *config.Config) []string {
-	var names []string
-	differs := func(name string, same bool) {
-		if !same {
-			names = append(names, name)
-		}
-	}
-	a, b := old.Server, new.Server
-	differs("server.listen", a.Listen == b.Listen)
-	differs("server limits and timeouts", a.MaxBody == b.MaxBody && a.MaxHeader == b.MaxHeader && a.InFlightBytes == b.InFlightBytes &&
-		a.MaxConnections == b.MaxConnections && a.ReadTimeout == b.ReadTimeout && a.WriteTimeout == b.WriteTimeout && a.IdleTimeout == b.IdleTimeout)
-	differs("admin", old.Admin == new.Admin)
-	differs("connectors", filepath.Clean(old.Connectors) == filepath.Clean(new.Connectors))
-	differs("data", filepath.Clean(old.Data) == filepath.Clean(new.Data))
-	differs("scripts", old.Scripts == new.Scripts)
-	differs("dedupe", old.Dedupe == new.Dedupe)
-	differs("log", old.Log == new.Log)
-	return names
+	return g.watcher.Run(ctx, g.o.Logger, func() { g.Reload(ctx) })
 }
 
 // Close gives back what New opened. After Run has returned, or instead of Run.

@@ -25,6 +25,7 @@ import (
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
 	"switchhook/gateway/store"
+	"switchhook/spec/diagnostic"
 )
 
 // Deliverer is what the console needs of the delivery engine; *deliver.Engine is one.
@@ -193,7 +194,9 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 		Version    string      `json:"version"`
 		Generation uint64      `json:"generation"`
 		Broken     []connector `json:"broken"`
-	}{Ready: status == http.StatusOK, Reason: reason, Version: c.o.Version, Broken: []connector{}}
+		// Config has what is wrong with config.yaml on disk, while an earlier version of it is in force.
+		Config diagnostic.List `json:"config,omitempty"`
+	}{Ready: status == http.StatusOK, Reason: reason, Version: c.o.Version, Broken: []connector{}, Config: c.o.Live.Refused()}
 	g := c.o.Live.Current()
 	answer.Generation = g.Number
 	for _, k := range g.Connectors {

@@ -45,21 +45,65 @@ type Builder struct {
 // errors (all of them about cfg; findings about connectors are in
 // Generation.Connectors) the generation is nil.
 func (b *Builder) Build(ctx context.Context, cfg *config.Config, previous *Generation) (*Generation, diagnostic.List) {
-	g := &Generation{
+	connectors, list := b.loadConnectors(ctx, cfg, previous)
+	if list.HasErrors() {
+		return nil, list
+	}
+	g, list, blame := b.assemble(ctx, cfg, connectors, previous)
+	if g == nil && previous != nil && holdBack(connectors, previous, blame) {
+		g, list, _ = b.assemble(ctx, cfg, connectors, previous)
+	}
+	return g, list
+}
+
+// holdBack puts the versions that served before in place of those that are new and that config.yaml, which
+// fitted, does not fit: as with other mistakes in a connector, the others are not to wait for it. It reports
+// whether there were such.
+func holdBack(connectors map[string]*Connector, previous *Generation, blame map[string]diagnostic.List) bool {
+	held := false
+	for key, problems := range blame {
+		before, c := previous.Connectors[key], connectors[key]
+		if before == nil || before.State == Down || c == before {
+			continue
+		}
+		stale := *before
+		// Without a hash it is loaded at the next reload again, since config.yaml may fit then.
+		stale.State, stale.hash = Stale, ""
+		stale.Problems = slices.Clone(problems)
+		if c == nil {
+			stale.Problems = diagnostic.List{{Code: "connector-gone", File: shownPath(before.path),
+				Message: "the connector is gone, and config.yaml still uses it", Hint: "take out of config.yaml what uses it, or bring it back"}}
+		}
+		connectors[key], held = &stale, true
+	}
+	return held
+}
+
+// assemble makes a generation of loaded connectors. When config.yaml does not fit them it is nil, and blame has the
+// errors by the connectors that they are about.
+func (b *Builder) assemble(ctx context.Context, cfg *config.Config, connectors map[string]*Connector, previous *Generation) (g *Generation, list diagnostic.List, blame map[string]diagnostic.List) {
+	g = &Generation{
 		Number: 1, Config: cfg, urlKey: b.URLKey, BuiltAt: b.Now(),
-		Connectors:    map[string]*Connector{},
+		Connectors:    connectors,
 		endpoints:     map[string]*Endpoint{},
 		subscriptions: map[string]*Resolved{},
 	}
 	if previous != nil {
 		g.Number = previous.Number + 1
 	}
-	var list diagnostic.List
-	list.Add(b.loadConnectors(ctx, g, previous)...)
+	blame = map[string]diagnostic.List{}
+	add := func(w *config.Workspace, integration string, found diagnostic.List) {
+		list.Add(found...)
+		if in := w.Integrations[integration]; in != nil && found.HasErrors() {
+			all := blame[in.Connector]
+			all.Add(found...)
+			blame[in.Connector] = all
+		}
+	}
 	for _, name := range sortedKeys(cfg.Workspaces) {
 		w := cfg.Workspaces[name]
 		for _, key := range sortedKeys(w.Integrations) {
-			list.Add(b.bindIntegration(g, w.Integrations[key])...)
+			add(w, key, b.bindIntegration(g, w.Integrations[key]))
 		}
 	}
 	// All in one update: one by one, each would copy a part of the index.
@@ -67,7 +111,7 @@ func (b *Builder) Build(ctx context.Context, cfg *config.Config, previous *Gener
 		for _, name := range sortedKeys(cfg.Workspaces) {
 			w := cfg.Workspaces[name]
 			for _, key := range sortedKeys(w.Subscriptions) {
-				list.Add(b.addSubscription(ctx, g, e, w.Subscriptions[key])...)
+				add(w, w.Subscriptions[key].Subscription.Integration, b.addSubscription(ctx, g, e, w.Subscriptions[key]))
 			}
 		}
 	})
@@ -76,25 +120,25 @@ func (b *Builder) Build(ctx context.Context, cfg *config.Config, previous *Gener
 	}
 	slices.SortFunc(g.Endpoints, func(a, b *Endpoint) int { return strings.Compare(a.Path, b.Path) })
 	if list.HasErrors() {
-		return nil, list
+		return nil, list, blame
 	}
 	g.Warnings = list
-	return g, list
+	return g, list, nil
 }
 
-// loadConnectors fills g.Connectors from the connectors folder.
-func (b *Builder) loadConnectors(ctx context.Context, g, previous *Generation) diagnostic.List {
-	folder := g.Config.Connectors
+// loadConnectors loads the connectors folder.
+func (b *Builder) loadConnectors(ctx context.Context, cfg *config.Config, previous *Generation) (map[string]*Connector, diagnostic.List) {
+	folder := cfg.Connectors
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		message := fmt.Sprintf("the connectors folder %s is not a folder", folder)
 		if err != nil {
 			message = fmt.Sprintf("the connectors folder cannot be read: %v", err)
 		}
-		return diagnostic.List{g.Config.Document.Root.At("connectors").Errorf("no-connectors-folder", "%s", message)}
+		return nil, diagnostic.List{cfg.Document.Root.At("connectors").Errorf("no-connectors-folder", "%s", message)}
 	}
 	paths, list := spec.Find(folder)
 	if list.HasErrors() {
-		return list
+		return nil, list
 	}
 	before := map[string]*Connector{}
 	if previous != nil {
@@ -114,32 +158,44 @@ func (b *Builder) loadConnectors(ctx context.Context, g, previous *Generation) d
 		})
 	}
 	_ = group.Wait() // the functions return nil
+	connectors := map[string]*Connector{}
 	for _, c := range loaded {
 		if c == nil {
 			continue
 		}
-		if other := g.Connectors[c.Key]; other != nil {
-			c.Problems.Add(diagnostic.Diagnostic{Code: "duplicate-connector", File: shownPath(c.path),
-				Message: fmt.Sprintf("the connector key %q is taken by %s", c.Key, shownPath(other.path)),
-				Hint:    "give one of them another key"})
-			other.Problems.Add(c.Problems[len(c.Problems)-1])
+		other := connectors[c.Key]
+		if other == nil {
+			connectors[c.Key] = c
 			continue
 		}
-		g.Connectors[c.Key] = c
+		// The one that served before goes on; it may be shared with the previous generation, so it is copied.
+		winner, loser := *other, c
+		if before[other.path] == nil && before[c.path] != nil {
+			winner, loser = *c, other
+		}
+		winner.Problems = slices.Clone(winner.Problems)
+		winner.Problems.Add(diagnostic.Diagnostic{Code: "duplicate-connector", File: shownPath(loser.path),
+			Message: fmt.Sprintf("the connector key %q is taken by %s", c.Key, shownPath(winner.path)),
+			Hint:    "give one of them another key"})
+		winner.hash = "" // so that the problem goes when the other one does
+		if winner.State == Up {
+			winner.State = Stale
+		}
+		connectors[c.Key] = &winner
 	}
-	return list
+	return connectors, list
 }
 
 // LoadConnector loads and builds the connector at path. Before is what was
 // loaded from there last, nil for nothing.
 func (b *Builder) LoadConnector(path string, before *Connector) *Connector {
+	if before != nil && before.hash != "" && before.hash == spec.Hash(path) {
+		return before // without loading it, which costs much more
+	}
 	loaded, list := spec.Load(path)
 	if loaded == nil {
 		c := &Connector{Key: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), State: Down, Problems: list, path: path}
 		return keepServing(c, before)
-	}
-	if before != nil && loaded.Hash != "" && before.hash == loaded.Hash {
-		return before
 	}
 	c := &Connector{
 		Key: loaded.Key, State: Up, Spec: loaded, Problems: list, LoadedAt: b.Now(),

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 type Live struct {
 	builder *Builder
 	current atomic.Pointer[Generation]
+	refused atomic.Pointer[diagnostic.List]
 
 	// mu serialises changes: reloads, and edits of subscriptions made at run time.
 	mu      sync.Mutex
@@ -42,13 +44,30 @@ func (l *Live) Reload(ctx context.Context, cfg *config.Config) (*Generation, dia
 	previous := l.current.Load()
 	g, list := l.builder.Build(ctx, cfg, previous)
 	if g == nil {
+		l.Refuse(list)
 		return nil, list
 	}
 	l.current.Store(g)
+	l.refused.Store(nil)
 	if previous != nil {
 		l.resolveAgain(ctx, previous, g)
 	}
 	return g, list
+}
+
+// Refused has the findings for which config.yaml, as it is on disk, was not taken over by the last reload; nil when it was.
+// The generation before serves meanwhile.
+func (l *Live) Refused() diagnostic.List {
+	if list := l.refused.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// Refuse notes that config.yaml could not even be read.
+func (l *Live) Refuse(list diagnostic.List) {
+	list = slices.Clone(list)
+	l.refused.Store(&list)
 }
 
 // resolveAgain resolves the subscriptions made at run time whose connectors changed.

@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -238,70 +239,300 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestWatch changes files in the ways that editors and tools do.
+// watching runs a Watcher over the folder until the test ends. Each change that it tells of is one value of the channel.
+func (f *folder) watching(options ...func(*live.Watcher)) <-chan struct{} {
+	f.t.Helper()
+	changed := make(chan struct{}, 1000)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	w := live.NewWatcher([]string{f.at("connectors")}, []string{f.at("config.yaml")})
+	for _, o := range options {
+		o(w)
+	}
+	go func() { done <- w.Run(ctx, slog.New(slog.DiscardHandler), func() { changed <- struct{}{} }) }()
+	f.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			f.t.Error(err)
+		}
+	})
+	return changed
+}
+
+func (f *folder) at(name string) string { return filepath.Join(f.dir, name) }
+
+func (f *folder) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// watchChanges change files in the ways that editors and tools do. Each is one change.
+var watchChanges = []struct {
+	what string
+	do   func(f *folder)
+}{
+	{"a file is written", func(f *folder) { f.write("connectors/shop.yml", shop+"#") }},
+	{"an editor writes anew and renames", func(f *folder) {
+		f.write("connectors/.shop.yml.swp", shop+"##")
+		f.must(os.Rename(f.at("connectors/.shop.yml.swp"), f.at("connectors/shop.yml")))
+	}},
+	{"a file is unlinked and comes again", func(f *folder) {
+		f.must(os.Remove(f.at("connectors/shop.yml")))
+		f.write("connectors/shop.yml", shop+"###")
+	}},
+	{"a folder comes, with files", func(f *folder) { f.write("connectors/box/global-webhooks/all/spec.yml", "key: all") }},
+	{"a file comes in a folder of the new folder", func(f *folder) { f.write("connectors/box/global-webhooks/all/handle.js", "//") }},
+	{"config.yaml is written", func(f *folder) { f.write("config.yaml", base+"#") }},
+	{"config.yaml is removed and comes again", func(f *folder) {
+		f.must(os.Remove(f.at("config.yaml")))
+		f.write("config.yaml", base+"##")
+	}},
+	{"many files at once, as git checkout does", func(f *folder) {
+		for i := range 300 {
+			name := fmt.Sprintf("connectors/box/lib%d/x.js", i%30)
+			f.write(name+".new", fmt.Sprint("//", i))
+			f.must(os.Rename(f.at(name+".new"), f.at(name)))
+		}
+	}},
+	{"a folder is renamed", func(f *folder) { f.must(os.Rename(f.at("connectors/box"), f.at("connectors/crate"))) }},
+	{"a file is written in it", func(f *folder) { f.write("connectors/crate/global-webhooks/all/handle.js", "// again") }},
+	{"a folder goes", func(f *folder) { f.must(os.RemoveAll(f.at("connectors/crate"))) }},
+	{"the connectors folder goes and comes again", func(f *folder) {
+		f.must(os.Rename(f.at("connectors"), f.at("old")))
+		f.write("connectors/shop.yml", shop+"####")
+	}},
+	{"a file is written in it", func(f *folder) { f.write("connectors/shop.yml", shop+"#####") }},
+}
+
+// TestWatch makes changes one after the other: each is told of once. (Twice is possible where the machine
+// stops for so long within a change that it looks over.)
 func TestWatch(t *testing.T) {
 	f := newFolder(t, base, map[string]string{"shop.yml": shop})
-	changed := make(chan struct{}, 100)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- live.Watch(ctx, slog.New(slog.DiscardHandler), []string{filepath.Join(f.dir, "connectors")},
-			[]string{filepath.Join(f.dir, "config.yaml")}, func() { changed <- struct{}{} })
-	}()
-	// The watch has begun once it sees a first change; until then it is made again.
-	for i := 0; ; i++ {
-		f.write("connectors/first.yml", strings.Repeat("#", i))
-		select {
-		case <-changed:
-		case <-time.After(50 * time.Millisecond):
-			if i < 200 {
-				continue
-			}
-			t.Fatal("no change is ever seen")
-		}
-		break
-	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	at := func(name string) string { return filepath.Join(f.dir, name) }
-	for _, change := range []struct {
-		what string
-		do   func()
-	}{
-		{"a file is written", func() { f.write("connectors/shop.yml", shop+"#") }},
-		{"an editor writes anew and renames", func() {
-			f.write("connectors/.shop.yml.swp", shop+"##")
-			must(os.Rename(at("connectors/.shop.yml.swp"), at("connectors/shop.yml")))
-		}},
-		{"a folder comes, with files", func() { f.write("connectors/box/spec.yml", "key: box") }},
-		{"a file comes in the new folder", func() { f.write("connectors/box/handle.js", "//") }},
-		{"config.yaml is removed and comes again", func() {
-			must(os.Remove(at("config.yaml")))
-			f.write("config.yaml", base+"#")
-		}},
-		{"many files at once", func() {
-			for i := range 50 {
-				f.write("connectors/box/"+strings.Repeat("x", i+1)+".js", "//")
-			}
-		}},
-		{"a folder goes", func() { must(os.RemoveAll(at("connectors/box"))) }},
-	} {
-		for len(changed) > 0 {
-			<-changed
-		}
-		change.do()
+	changed := f.watching()
+	again := 0
+	for _, change := range watchChanges {
+		change.do(f)
 		select {
 		case <-changed:
 		case <-time.After(20 * time.Second):
 			t.Fatalf("%s: not seen", change.what)
 		}
+		// Events that are still to come are of this change.
+		for settled := false; !settled; {
+			select {
+			case <-changed:
+				again++
+			case <-time.After(250 * time.Millisecond):
+				settled = true
+			}
+		}
 	}
-	cancel()
-	must(<-done)
+	if again > len(watchChanges)/2 {
+		t.Errorf("%d of %d changes were told of again", again, len(watchChanges))
+	}
+	// What others do beside config.yaml is of no concern, and does not hold up what is.
+	f.write("events.ndjson", "")
+	f.write("connectors/.hidden", "x")
+	f.write("connectors/shop.yml~", "x")
+	select {
+	case <-changed:
+		t.Error("files that do not matter are told of")
+	case <-time.After(300 * time.Millisecond):
+	}
+}
+
+// Where the file system sends no events, changes are found by looking.
+func TestWatchWithoutEvents(t *testing.T) {
+	f := newFolder(t, base, map[string]string{"shop.yml": shop})
+	changed := f.watching(live.WithoutEvents(5 * time.Millisecond))
+	for _, change := range watchChanges {
+		change.do(f)
+		select {
+		case <-changed:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: not seen", change.what)
+		}
+		for settled := false; !settled; { // it may have been seen half done
+			select {
+			case <-changed:
+			case <-time.After(50 * time.Millisecond):
+				settled = true
+			}
+		}
+	}
+}
+
+// Kubernetes mounts a ConfigMap as links to ..data, which is a link to a folder that it replaces.
+func TestWatchKubernetes(t *testing.T) {
+	for name, options := range map[string][]func(*live.Watcher){"events": nil, "polling": {live.WithoutEvents(5 * time.Millisecond)}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t, base, nil)
+			version := 0
+			swap := func(dir, file, text string) {
+				t.Helper()
+				version++
+				data := fmt.Sprintf("%s/..2026_%d", dir, version)
+				f.write(data+"/"+file, text)
+				f.must(os.Symlink(filepath.Base(data), f.at(dir+"/..data_tmp")))
+				old, _ := os.Readlink(f.at(dir + "/..data"))
+				f.must(os.Rename(f.at(dir+"/..data_tmp"), f.at(dir+"/..data")))
+				if old != "" {
+					f.must(os.RemoveAll(f.at(dir + "/" + old)))
+				}
+			}
+			f.must(os.MkdirAll(f.at("connectors"), 0o755))
+			swap("connectors", "shop.yml", shop)
+			f.must(os.Symlink("..data/shop.yml", f.at("connectors/shop.yml")))
+			f.must(os.Remove(f.at("config.yaml")))
+			swap(".", "config.yaml", base)
+			f.must(os.Symlink("..data/config.yaml", f.at("config.yaml")))
+			g := f.mustReload()
+			if g.Connectors["shop"] == nil || len(g.Connectors) != 1 {
+				t.Fatalf("connectors: %v", g.Connectors)
+			}
+			changed := f.watching(options...)
+			for i, swap := range []func(){
+				func() { swap("connectors", "shop.yml", shop+"# 2") }, func() { swap("connectors", "shop.yml", shop+"# 3") },
+				func() { swap(".", "config.yaml", base+"# 2") }, func() { swap(".", "config.yaml", base+"# 3") },
+			} {
+				swap()
+				select {
+				case <-changed:
+				case <-time.After(20 * time.Second):
+					t.Fatalf("swap %d is not seen", i)
+				}
+				for settled := false; !settled; {
+					select {
+					case <-changed:
+					case <-time.After(250 * time.Millisecond):
+						settled = true
+					}
+				}
+				next := f.mustReload()
+				if i < 2 && next.Connectors["shop"] == g.Connectors["shop"] {
+					t.Errorf("swap %d: the connector was not loaded again", i)
+				}
+				g = next
+			}
+		})
+	}
+}
+
+// What changes between NewWatcher and Run is told of.
+func TestWatchBegins(t *testing.T) {
+	f := newFolder(t, base, map[string]string{"shop.yml": shop})
+	changed := f.watching(func(*live.Watcher) { f.write("connectors/shop.yml", shop+"# in between") })
+	select {
+	case <-changed:
+	case <-time.After(20 * time.Second):
+		t.Error("not seen")
+	}
+}
+
+// A new version of a connector that config.yaml does not fit is as a broken one: the version before serves, the
+// other connectors do not wait, and mending either clears it.
+func TestHeldBack(t *testing.T) {
+	f := newFolder(t, base, map[string]string{"shop.yml": shop, "other.yml": strings.Replace(shop, "key: shop", "key: other", 1)})
+	first := f.mustReload()
+	path := first.Endpoint("main", "shop", "orders").Path
+	for name, broken := range map[string]string{
+		"the event is gone":     strings.Replace(shop, "order-created:", "order-made:", 1),
+		"a parameter is needed": strings.Replace(shop, "required: [secret]", "required: [secret, token]", 1),
+		"the webhook is gone":   strings.Replace(shop, "  orders:\n", "  sales:\n", 1),
+		"it is gone":            "",
+	} {
+		if broken == "" {
+			f.must(os.Remove(f.at("connectors/shop.yml")))
+		} else {
+			f.write("connectors/shop.yml", broken)
+		}
+		f.write("connectors/other.yml", strings.Replace(shop, "key: shop", "key: other", 1)+"\n# "+name)
+		before := f.live.Current()
+		g, list := f.reload()
+		if g == nil {
+			t.Fatalf("%s: refused: %s", name, list)
+		}
+		if c := g.Connectors["shop"]; c == nil || c.State != live.Stale || !c.Problems.HasErrors() || len(g.Problems()) == 0 {
+			t.Fatalf("%s: %+v", name, c)
+		}
+		if e := g.Find(path); e == nil || e.Webhook == nil || g.Subscription("main/by-event") == nil || g.Subscription("main/by-event").Inactive != "" {
+			t.Errorf("%s: the version before does not serve", name)
+		}
+		if g.Connectors["other"] == before.Connectors["other"] {
+			t.Errorf("%s: another connector had to wait", name)
+		}
+		if g, _ := f.reload(); g == nil || g.Connectors["shop"].State != live.Stale || len(g.Connectors["shop"].Problems) == 0 {
+			t.Errorf("%s: it is forgotten at the next reload", name)
+		}
+		f.write("connectors/shop.yml", shop)
+		if c := f.mustReload().Connectors["shop"]; c.State != live.Up || len(c.Problems) > 0 {
+			t.Errorf("%s: mended: %s %v", name, c.State, c.Problems)
+		}
+	}
+	// config.yaml is mended in place of the connector.
+	f.write("connectors/shop.yml", strings.Replace(shop, "order-created:", "order-made:", 1))
+	f.mustReload()
+	f.write("config.yaml", strings.Replace(base, "order-created", "order-made", 1))
+	if c := f.mustReload().Connectors["shop"]; c.State != live.Up {
+		t.Errorf("config.yaml is mended: %s %v", c.State, c.Problems)
+	}
+	// A mistake in config.yaml is one, whatever connectors did.
+	f.write("config.yaml", strings.Replace(base, "order-created", "order-lost", 1))
+	if g, list := f.reload(); g != nil || !list.HasErrors() || !f.live.Refused().HasErrors() {
+		t.Errorf("taken over: %s", list)
+	}
+	f.write("config.yaml", strings.Replace(base, "order-created", "order-made", 1))
+	if f.mustReload(); f.live.Refused() != nil {
+		t.Errorf("mended, and still: %s", f.live.Refused())
+	}
+}
+
+// Of two connectors with one key the one that served goes on, and the findings do not pile up.
+func TestDuplicateConnectors(t *testing.T) {
+	f := newFolder(t, base, map[string]string{"shop.yml": shop})
+	served := f.mustReload().Connectors["shop"]
+	f.write("connectors/a-copy.yml", shop+"# copy")
+	for range 3 {
+		c := f.mustReload().Connectors["shop"]
+		if c.State != live.Stale || len(c.Problems) != 1 || !strings.HasSuffix(c.Problems[0].File, "a-copy.yml") {
+			t.Fatalf("%s %v", c.State, c.Problems)
+		}
+		if len(served.Problems) > 0 {
+			t.Fatal("a connector of an earlier generation was changed")
+		}
+	}
+	f.must(os.Remove(f.at("connectors/a-copy.yml")))
+	if c := f.mustReload().Connectors["shop"]; c.State != live.Up || len(c.Problems) > 0 {
+		t.Errorf("%s %v", c.State, c.Problems)
+	}
+}
+
+// BenchmarkReload is a reload of 200 connectors of which one changed, as a save causes it.
+func BenchmarkReload(b *testing.B) {
+	f := &folder{t: b, dir: b.TempDir()}
+	f.write("config.yaml", base)
+	f.write("connectors/shop.yml", shop)
+	for i := range 199 {
+		dir := fmt.Sprintf("connectors/c%d/", i)
+		f.write(dir+"spec.yml", "name: C\nparametersSchema: {type: object, properties: {secret: {type: string}}}\n")
+		f.write(dir+"common.js", "export const x = "+strings.Repeat("1 + ", 500)+"1\n")
+		f.write(dir+"configuration.md", strings.Repeat("How to set it up. ", 100))
+		f.write(dir+"global-webhooks/all/spec.yml", "name: All\nverify: {scheme: hmac-sha256, header: X-Sig, secret: parameters.secret}\nmethods: {handle: {implementationType: javascript}}\n")
+		f.write(dir+"global-webhooks/all/handle.js", "import { x } from 'common'\nexport default ({ data }) => ({ events: [{ selector: 'a/' + x, payload: data }] })\n")
+		for e := range 4 {
+			f.write(fmt.Sprintf("%sevents/e%d/spec.yml", dir, e), "name: E\nimplementationType: global-webhook\nselector: a/b\nparametersSchema: {type: object}\n")
+		}
+	}
+	engine := script.NewInProcess(script.Options{})
+	b.Cleanup(func() { engine.Close() })
+	f.live = live.New(&live.Builder{Engine: engine, URLKey: live.URLKey("0123456789abcdef"), Now: time.Now})
+	f.mustReload()
+	for i := 0; b.Loop(); i++ {
+		f.write("connectors/c7/common.js", fmt.Sprint("export const x = ", i))
+		f.mustReload()
+	}
 }
 
 func TestLoadURLKey(t *testing.T) {

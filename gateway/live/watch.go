@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,16 +28,36 @@ const (
 	pollEvery = 2 * time.Second
 )
 
-// Watch calls changed after files below folders, or one of files, changed, and
-// blocks until ctx ends. It watches folders, not files, so it sees editors
+// Watcher sees changes of files below folders, and of single files. It watches folders, not files, so it sees editors
 // that write a new file and rename it, and folders that come and go; and it
 // looks for changes by itself every two seconds, where no events come from a file
-// system, or a symbolic link above is swapped. changed is called on Watch's goroutine.
+// system, or a symbolic link above is swapped.
+type Watcher struct {
+	folders, files []string
+	seen           uint64 // fingerprint of what was last told of
+	notifier       *fsnotify.Watcher
+	newNotifier    func() (*fsnotify.Watcher, error)
+	poll           time.Duration
+}
+
+// NewWatcher remembers what the files are like now: Run tells of what differs from that.
+func NewWatcher(folders, files []string) *Watcher {
+	w := &Watcher{folders: folders, files: files, newNotifier: fsnotify.NewWatcher, poll: pollEvery}
+	w.seen = w.fingerprint()
+	return w
+}
+
+// Watch runs a new Watcher.
 func Watch(ctx context.Context, log *slog.Logger, folders, files []string, changed func()) error {
-	w := &watch{folders: folders, files: files}
+	return NewWatcher(folders, files).Run(ctx, log, changed)
+}
+
+// Run calls changed after files changed, on its own goroutine, and blocks until ctx ends. Many changes that come
+// together are one. It is called once.
+func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) error {
 	events := make(chan fsnotify.Event)
 	var failures chan error
-	notifier, err := fsnotify.NewWatcher()
+	notifier, err := w.newNotifier()
 	if err != nil {
 		log.Warn("the file system sends no events, files are looked at every two seconds", "error", err)
 	} else {
@@ -44,8 +65,15 @@ func Watch(ctx context.Context, log *slog.Logger, folders, files []string, chang
 		events, failures, w.notifier = notifier.Events, notifier.Errors, notifier
 		w.subscribe()
 	}
-	seen := w.fingerprint()
-	poll := time.NewTicker(pollEvery)
+	look := func() {
+		if now := w.fingerprint(); now != w.seen {
+			w.seen = now
+			w.subscribe()
+			changed()
+		}
+	}
+	look()
+	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
@@ -55,11 +83,11 @@ func Watch(ctx context.Context, log *slog.Logger, folders, files []string, chang
 		case <-ctx.Done():
 			return nil
 		case e := <-events:
-			if !w.matters(e.Name) {
+			if !w.concerns(e.Name) {
 				continue
 			}
 			if e.Has(fsnotify.Create) {
-				w.subscribe() // a new folder must be watched before its files are seen
+				w.follow(e.Name)
 			}
 			if first.IsZero() {
 				first = time.Now()
@@ -69,45 +97,60 @@ func Watch(ctx context.Context, log *slog.Logger, folders, files []string, chang
 			// Events may have been lost; the next look finds what they said.
 			log.Warn("watching files", "error", fmt.Errorf("file system events: %w", err))
 		case <-poll.C:
-			if !first.IsZero() {
-				continue
-			}
-			if now := w.fingerprint(); now != seen {
-				seen = now
-				w.subscribe()
-				changed()
+			if first.IsZero() {
+				look()
 			}
 		case <-quiet.C:
 			first = time.Time{}
-			// Attributes and the like change nothing.
-			if now := w.fingerprint(); now != seen {
-				seen = now
-				w.subscribe()
-				changed()
-			}
+			look() // attributes and the like change nothing
 		}
 	}
 }
 
-type watch struct {
-	folders, files []string
-	notifier       *fsnotify.Watcher
-}
-
 // matters tells whether a path can be part of what is watched: not a hidden
 // file (editors keep theirs so), unless it is Kubernetes' ..data.
-func (w *watch) matters(path string) bool {
+func matters(path string) bool {
 	name := filepath.Base(path)
 	return name == "..data" || !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, "~")
 }
 
+// concerns tells whether an event is about what is watched. Folders that single files, or watched
+// folders, are in hold others too, which may change all the time.
+func (w *Watcher) concerns(path string) bool {
+	dir := filepath.Dir(path)
+	beside := func(other string) bool { return filepath.Dir(other) == dir }
+	named := slices.Concat(w.files, w.folders)
+	return matters(path) && (filepath.Base(path) == "..data" || slices.Contains(named, path) ||
+		slices.Contains(w.folders, dir) || !slices.ContainsFunc(named, beside))
+}
+
+// follow asks for events of a folder that is new, before its files are seen.
+func (w *Watcher) follow(path string) {
+	if filepath.Base(path) == "..data" { // what links lead to is another
+		w.subscribe()
+		return
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil: // it is gone again
+	case info.Mode()&fs.ModeSymlink != 0, slices.Contains(w.folders, path):
+		w.subscribe()
+	case info.IsDir():
+		_ = filepath.WalkDir(path, w.below(func(path string, d fs.DirEntry) {
+			if d.IsDir() {
+				_ = w.notifier.Add(path)
+			}
+		}))
+	}
+}
+
 // subscribe asks for events of all folders there are. Asking twice is harmless.
-func (w *watch) subscribe() {
+func (w *Watcher) subscribe() {
 	if w.notifier == nil {
 		return
 	}
-	for _, file := range w.files {
-		_ = w.notifier.Add(filepath.Dir(file)) // polling sees what this misses
+	for _, path := range slices.Concat(w.files, w.folders) {
+		_ = w.notifier.Add(filepath.Dir(path)) // polling sees what this misses
 	}
 	for _, folder := range w.folders {
 		w.walk(folder, func(path string, d fs.DirEntry) {
@@ -119,7 +162,7 @@ func (w *watch) subscribe() {
 }
 
 // walk visits everything below folder that matters, links followed at the top.
-func (w *watch) walk(folder string, visit func(string, fs.DirEntry)) {
+func (w *Watcher) walk(folder string, visit func(string, fs.DirEntry)) {
 	if target, err := filepath.EvalSymlinks(folder); err == nil {
 		folder = target
 	}
@@ -132,7 +175,7 @@ func (w *watch) walk(folder string, visit func(string, fs.DirEntry)) {
 	}
 	for _, top := range entries {
 		path := filepath.Join(folder, top.Name())
-		if !w.matters(path) || top.Name() == "node_modules" {
+		if !matters(path) || top.Name() == "node_modules" {
 			continue
 		}
 		if top.Type()&fs.ModeSymlink != 0 {
@@ -140,22 +183,27 @@ func (w *watch) walk(folder string, visit func(string, fs.DirEntry)) {
 				path = target
 			}
 		}
-		_ = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return nil // it is gone again, or not ours to read
-			}
-			if d.IsDir() && (d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".")) {
-				return fs.SkipDir
-			}
-			visit(path, d)
-			return nil
-		})
+		_ = filepath.WalkDir(path, w.below(visit))
+	}
+}
+
+// below makes of visit what filepath.WalkDir takes.
+func (w *Watcher) below(visit func(string, fs.DirEntry)) fs.WalkDirFunc {
+	return func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it is gone again, or not ours to read
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".")) && !strings.HasPrefix(d.Name(), "..") {
+			return fs.SkipDir
+		}
+		visit(path, d)
+		return nil
 	}
 }
 
 // fingerprint changes when a file that is watched does: its name, size, time
 // or what a link leads to.
-func (w *watch) fingerprint() uint64 {
+func (w *Watcher) fingerprint() uint64 {
 	h := fnv.New64a()
 	add := func(path string) {
 		info, err := os.Stat(path)
