@@ -65,12 +65,14 @@ func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) err
 		events, failures, w.notifier = notifier.Events, notifier.Errors, notifier
 		w.subscribe()
 	}
-	look := func() {
-		if now := w.fingerprint(); now != w.seen {
-			w.seen = now
-			w.subscribe()
-			changed()
+	look := func() bool {
+		now := w.fingerprint()
+		if now == w.seen {
+			return false
 		}
+		w.seen = now
+		changed()
+		return true
 	}
 	look()
 	poll := time.NewTicker(w.poll)
@@ -97,8 +99,8 @@ func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) err
 			// Events may have been lost; the next look finds what they said.
 			log.Warn("watching files", "error", fmt.Errorf("file system events: %w", err))
 		case <-poll.C:
-			if first.IsZero() {
-				look()
+			if first.IsZero() && look() {
+				w.subscribe() // no event told of it
 			}
 		case <-quiet.C:
 			first = time.Time{}
@@ -211,17 +213,19 @@ func (w *Watcher) fingerprint() uint64 {
 			fmt.Fprintf(h, "%s -\n", path)
 			return
 		}
-		if info.IsDir() {
-			fmt.Fprintf(h, "%s/\n", path)
-			return
-		}
 		fmt.Fprintf(h, "%s %d %d %s\n", path, info.Size(), info.ModTime().UnixNano(), info.Mode())
 	}
 	for _, file := range w.files {
 		add(file)
 	}
 	for _, folder := range w.folders {
-		w.walk(folder, func(path string, _ fs.DirEntry) { add(path) })
+		w.walk(folder, func(path string, d fs.DirEntry) {
+			if d.IsDir() {
+				fmt.Fprintf(h, "%s/\n", path)
+			} else {
+				add(path)
+			}
+		})
 	}
 	return h.Sum64()
 }
