@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,6 +47,13 @@ func startInProcess(t testing.TB, files map[string]string) *inProcess {
 	for name, text := range files {
 		g.write(t, name, text)
 	}
+	g.start(t)
+	return g
+}
+
+// start runs the gateway until the test ends.
+func (g *inProcess) start(t testing.TB) {
+	t.Helper()
 	load := func() (*config.Config, diagnostic.List) {
 		return config.Load(filepath.Join(g.dir, "config.yaml"), config.Options{Env: func(string) (string, bool) { return "", false }})
 	}
@@ -77,7 +85,6 @@ func startInProcess(t testing.TB, files map[string]string) *inProcess {
 			t.Error(err)
 		}
 	})
-	return g
 }
 
 const reloadConfig = `
@@ -93,12 +100,12 @@ workspaces:
 
 // reloadConnector is a version of a connector whose answers and events say which version they are of, in two
 // places that come from two files.
-func reloadConnector(version int) map[string]string {
+func reloadConnector(dir string, version int) map[string]string {
 	return map[string]string{
-		"connectors/acme/spec.yml":                        fmt.Sprintf("name: Acme %d\n", version),
-		"connectors/acme/version.js":                      fmt.Sprintf("export const version = %d\n", version),
-		"connectors/acme/global-webhooks/orders/spec.yml": "name: Orders\nverify: none\n",
-		"connectors/acme/global-webhooks/orders/handle.js": fmt.Sprintf(
+		dir + "/spec.yml":                        fmt.Sprintf("name: Acme %d\n", version),
+		dir + "/version.js":                      fmt.Sprintf("export const version = %d\n", version),
+		dir + "/global-webhooks/orders/spec.yml": "name: Orders\nverify: none\n",
+		dir + "/global-webhooks/orders/handle.js": fmt.Sprintf(
 			"import { version } from 'version'\nexport default ({ data }) => ({ events: [{ selector: 'n/' + data.n, payload: { version } }], response: { data: { here: %d, there: version } } })\n", version),
 	}
 }
@@ -111,9 +118,25 @@ func TestReloadsUnderLoad(t *testing.T) {
 	if os.Getenv("SWITCHHOOK_SLOW") != "" {
 		reloads = 1000
 	}
-	files := reloadConnector(0)
+	// A version is a folder, and a link leads to the one in force, so that it changes at once.
+	files := reloadConnector("versions/0", 0)
 	files["config.yaml"] = reloadConfig
-	g := startInProcess(t, files)
+	files["connectors/other.yml"] = "name: Other\nglobalWebhooks: {all: {verify: none, handle: 'export default () => ({})'}}\n"
+	g := &inProcess{dir: t.TempDir()}
+	use := func(version int) {
+		t.Helper()
+		if err := os.Symlink(fmt.Sprintf("../versions/%d", version), filepath.Join(g.dir, "connectors/.next")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(g.dir, "connectors/.next"), filepath.Join(g.dir, "connectors/acme")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range files {
+		g.write(t, name, text)
+	}
+	use(0)
+	g.start(t)
 	address, _ := g.Addresses()
 	url := "http://" + address + g.Live().Current().Endpoint("main", "acme", "orders").Path
 
@@ -168,7 +191,10 @@ func TestReloadsUnderLoad(t *testing.T) {
 	for i := 1; i <= reloads; i++ {
 		switch {
 		case i%10 == 3: // a broken save
-			g.write(t, "connectors/acme/global-webhooks/orders/handle.js", "export default (")
+			for name, text := range reloadConnector(fmt.Sprint("versions/", i), i) {
+				g.write(t, name, strings.Replace(text, "({ data })", "({ data )", 1))
+			}
+			use(i)
 			g.Reload(t.Context())
 			if c := g.Live().Current().Connectors["acme"]; c.State != live.Stale {
 				t.Fatalf("reload %d: the connector is %s", i, c.State)
@@ -182,13 +208,10 @@ func TestReloadsUnderLoad(t *testing.T) {
 			}
 			g.write(t, "config.yaml", fmt.Sprintf("%s      more: {integration: acme, selector: m/%d, destination: {type: stdout}}\n", reloadConfig, i))
 		default:
-			for name, text := range reloadConnector(i) {
-				// As editors write, so that the watcher, which sees this too, finds whole files.
-				g.write(t, name+"~", text)
-				if err := os.Rename(filepath.Join(g.dir, name+"~"), filepath.Join(g.dir, name)); err != nil {
-					t.Fatal(err)
-				}
+			for name, text := range reloadConnector(fmt.Sprint("versions/", i), i) {
+				g.write(t, name, text)
 			}
+			use(i)
 		}
 		g.Reload(t.Context())
 		now := g.Live().Current()
@@ -226,12 +249,10 @@ func TestReloadsUnderLoad(t *testing.T) {
 // BenchmarkSave is the time from a save to an answer by what was saved, with 200 connectors loaded: events of the file system, the wait
 // for them to end, and the reload.
 func BenchmarkSave(b *testing.B) {
-	files := reloadConnector(0)
+	files := reloadConnector("connectors/acme", 0)
 	files["config.yaml"] = reloadConfig
 	for i := range 199 {
-		for name, text := range reloadConnector(i) {
-			files[strings.Replace(name, "acme", fmt.Sprintf("acme%d", i), 1)] = text
-		}
+		maps.Copy(files, reloadConnector(fmt.Sprint("connectors/acme", i), i))
 		for e := range 4 {
 			files[fmt.Sprintf("connectors/acme%d/events/e%d/spec.yml", i, e)] = "name: E\nimplementationType: global-webhook\nselector: a/b\n"
 		}

@@ -33,6 +33,7 @@ import (
 	"switchhook/gateway/store/sqlite"
 	"switchhook/gateway/verify"
 	"switchhook/spec/diagnostic"
+	"switchhook/spec/document"
 )
 
 // Options are what a gateway is made from.
@@ -300,6 +301,12 @@ func (g *Gateway) Reload(ctx context.Context) {
 	defer g.reloading.Unlock()
 	began, previous := time.Now(), g.live.Current()
 	cfg, list := g.o.LoadConfig()
+	if cfg != nil && cfg.Document.Root.Kind == document.Null && len(previous.Config.Workspaces) > 0 {
+		// Somebody is writing it just now: the URLs are not to answer 404 meanwhile.
+		list.Add(diagnostic.Diagnostic{Code: "empty-config", File: cfg.Document.File, Message: "the file is empty, which a reload does not take over",
+			Hint: "to run without workspaces write workspaces: {}, or restart"})
+		cfg = nil
+	}
 	if cfg == nil {
 		g.live.Refuse(list)
 		g.noteReload(began, previous, nil, list)

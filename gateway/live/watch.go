@@ -80,6 +80,7 @@ func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) err
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
 	var first time.Time // of the events not yet acted on
+	last := w.seen      // what the last look by itself found
 	for {
 		select {
 		case <-ctx.Done():
@@ -99,7 +100,10 @@ func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) err
 			// Events may have been lost; the next look finds what they said.
 			log.Warn("watching files", "error", fmt.Errorf("file system events: %w", err))
 		case <-poll.C:
-			if first.IsZero() && look() {
+			// What differs from one look to the next is perhaps being written just now.
+			if now := w.fingerprint(); first.IsZero() && now != w.seen && now != last {
+				last = now
+			} else if first.IsZero() && look() {
 				w.subscribe() // no event told of it
 			}
 		case <-quiet.C:
