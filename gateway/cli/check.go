@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"switchhook/gateway/config"
+	"switchhook/gateway/fixture"
 	"switchhook/gateway/live"
 	"switchhook/spec"
 	"switchhook/spec/diagnostic"
@@ -21,14 +23,25 @@ func now() time.Time { return time.Now() }
 
 func (p *program) checkCommand() *cobra.Command {
 	var format string
+	var asJSON, asSARIF bool
 	c := &cobra.Command{
 		Use:   "check [PATH]",
 		Short: "Find every mistake in a connector, a folder of connectors, or a whole configuration",
 		Long: `Check reads a connector (a folder with spec.yml, or a YAML file), a folder of
-connectors, or a configuration with all its connectors, and reports every
-mistake at once. Without PATH it checks the configuration.
+connectors, a file of fixtures, or a configuration with all its connectors, and reports every
+mistake at once, each with its place, the lines around it and, where that is known,
+what to write instead. Without PATH it checks the configuration.
+
+Errors keep a connector or the configuration from being used. Warnings are about what
+works and is rather a slip: what the JavaScript engine does not have, webhooks that do
+not verify their requests, selectors that no event can have, filters that no payload passes, Content-Types that
+nobody knows.
 
 Exit code 0: no errors (there may be warnings), 1: errors, 2: nothing to check.`,
+		Example: `  switchhook check
+  switchhook check connectors/github
+  switchhook check --sarif > switchhook.sarif    for code hosts
+  switchhook check --json connectors             for editors and scripts`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError("check takes one path at most, got %d", len(args))
@@ -36,6 +49,14 @@ Exit code 0: no errors (there may be warnings), 1: errors, 2: nothing to check.`
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case asJSON && asSARIF, (asJSON || asSARIF) && c.Flags().Changed("format"):
+				return usageError("give one format")
+			case asJSON:
+				format = "json"
+			case asSARIF:
+				format = "sarif"
+			}
 			write, ok := formats[format]
 			if !ok {
 				return usageError("unknown format %q: it is text, json or sarif", format)
@@ -59,6 +80,8 @@ Exit code 0: no errors (there may be warnings), 1: errors, 2: nothing to check.`
 		},
 	}
 	c.Flags().StringVar(&format, "format", "text", "text, json, or sarif for code hosts")
+	c.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
+	c.Flags().BoolVar(&asSARIF, "sarif", false, "the same as --format sarif")
 	return c
 }
 
@@ -93,7 +116,7 @@ func (p *program) check(ctx context.Context, path string) (diagnostic.List, erro
 		list.Add(more...)
 		if g != nil {
 			for _, c := range g.Connectors {
-				list.Add(c.Problems...)
+				list.Add(connectorFindings(c)...)
 			}
 		} else {
 			// The connectors' own mistakes are wanted too.
@@ -103,17 +126,30 @@ func (p *program) check(ctx context.Context, path string) (diagnostic.List, erro
 			}
 			list.Add(found...)
 		}
+		for _, file := range gatewayFixtures(cfg.Dir) {
+			_, findings := fixture.Load(file)
+			list.Add(findings...)
+		}
 		return list, nil
 	case connectorsFolder:
 		return checkFolder(builder, path)
+	case fixtureFile:
+		_, list := fixture.Load(path)
+		return list, nil
 	}
-	return builder.LoadConnector(path, nil).Problems, nil
+	return connectorFindings(builder.LoadConnector(path, nil)), nil
+}
+
+// connectorFindings are those of a connector and of its fixtures.
+func connectorFindings(c *live.Connector) diagnostic.List {
+	_, list := fixture.Of(c)
+	return append(slices.Clone(c.Problems), list...)
 }
 
 func checkFolder(builder *live.Builder, folder string) (diagnostic.List, error) {
 	paths, list := spec.Find(folder)
 	for _, path := range paths {
-		list.Add(builder.LoadConnector(path, nil).Problems...)
+		list.Add(connectorFindings(builder.LoadConnector(path, nil))...)
 	}
 	if len(paths) == 0 && len(list) == 0 {
 		return nil, usageError("%s has no connectors in it", folder)

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -261,6 +263,7 @@ func (b *Builder) buildWebhook(c *spec.Connector, w *spec.GlobalWebhook) (*Webho
 		program, problems := b.buildFunction(c, w.Handle)
 		list.Add(problems...)
 		built.Handle = program
+		built.selectors = sync.OnceValue(func() []*match.Selector { return selectorsOf(program) })
 	}
 	if w.HandshakeFunction != nil {
 		program, problems := b.buildFunction(c, w.HandshakeFunction)
@@ -404,7 +407,69 @@ func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.E
 		return diagnostic.List{s.Node.Warnf("inactive-subscription", "subscription %q receives nothing: %s", s.Name, r.Inactive)}
 	}
 	e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
-	return nil
+	return g.doubts(s, r)
+}
+
+// doubts warns of a subscription of config.yaml that is valid and can surely
+// receive nothing.
+func (g *Generation) doubts(s *config.Subscription, r *Resolved) diagnostic.List {
+	var list diagnostic.List
+	if r.Filter != nil {
+		for _, w := range r.Filter.Warnings() {
+			at := ""
+			if w.Path != "" {
+				at = w.Path + ": "
+			}
+			d := s.At("filter").Warnf("doubtful-filter", "subscription %q: %s%s", s.Name, at, w.Message)
+			d.Hint = w.Hint
+			list.Add(d)
+		}
+	}
+	if s.Event != "" { // its selector is the connector's
+		return list
+	}
+	c := g.connectorOf(s.Workspace, s.Integration)
+	emitted := c.Webhooks[r.Subscription.Webhook].Selectors()
+	if emitted == nil || emitsOneOf(emitted, r.Selector) {
+		return list
+	}
+	forms := make([]string, len(emitted))
+	for i, e := range emitted {
+		forms[i] = strconv.Quote(strings.ReplaceAll(strings.ReplaceAll(e.String(), "**", "…"), `\*`, "*"))
+	}
+	d := s.At("selector").Warnf("unmatchable-selector", "subscription %q receives nothing: no event of the webhook %q can have a selector that %q matches; they are %s",
+		s.Name, r.Subscription.Webhook, r.Selector, strings.Join(forms, " or "))
+	pattern := r.Selector.String()
+	for _, other := range []string{strings.TrimSuffix(pattern, "/**"), pattern + "/**", pattern + "**"} {
+		if changed, err := match.ParseSelector(other); err == nil && other != pattern && emitsOneOf(emitted, changed) {
+			d.Hint = fmt.Sprintf("did you mean %q?", other)
+			if strings.HasSuffix(pattern, "/**") && other != pattern+"/**" {
+				d.Hint = fmt.Sprintf("%q does not match %q; did you mean %q?", pattern, other, other)
+			}
+			break
+		}
+	}
+	list.Add(d)
+	return list
+}
+
+func emitsOneOf(emitted []*match.Selector, wanted *match.Selector) bool {
+	return slices.ContainsFunc(emitted, wanted.Intersects)
+}
+
+func selectorsOf(p *script.Program) []*match.Selector {
+	if p == nil {
+		return nil
+	}
+	var list []*match.Selector
+	for _, pattern := range p.Selectors() {
+		s, err := match.ParseSelector(pattern)
+		if err != nil {
+			return nil // such as an empty one: the call will fail
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // LogProblems logs every finding about connectors that are not up.

@@ -90,6 +90,17 @@ type Webhook struct {
 	// Handle is never nil. HandshakeFunction may be.
 	Handle            *script.Program
 	HandshakeFunction *script.Program
+
+	selectors func() []*match.Selector
+}
+
+// Selectors are patterns of all selectors that the webhook's events can have, as far as the code of its
+// handler shows for certain; nil when it does not.
+func (w *Webhook) Selectors() []*match.Selector {
+	if w.selectors == nil {
+		return nil
+	}
+	return w.selectors()
 }
 
 // Endpoint is one webhook URL: a global webhook of the connector that an

@@ -14,6 +14,7 @@ import (
 	"github.com/dop251/goja/parser"
 	"github.com/dop251/goja/token"
 
+	"switchhook/gateway/body"
 	"switchhook/spec/diagnostic"
 )
 
@@ -52,7 +53,28 @@ func check(p *Program, src *Source, module bool) diagnostic.List {
 	if f := p.Function; f == SelectorFunction || f == EventConfigFunction {
 		c.api(tree)
 	}
+	c.contentTypes(tree)
 	return c.list
+}
+
+// contentTypes warns of literal Content-Types of responses that nobody knows.
+func (c *checker) contentTypes(tree *ast.Program) {
+	walk(tree, func(n any) bool {
+		p, ok := n.(*ast.PropertyKeyed)
+		if !ok || p.Computed {
+			return true
+		}
+		key, ok := p.Key.(*ast.StringLiteral)
+		value, ok2 := p.Value.(*ast.StringLiteral)
+		if !ok || !ok2 || !strings.EqualFold(key.Value.String(), "content-type") {
+			return true
+		}
+		if unknown, names := body.UnknownType(value.Value.String()); unknown {
+			c.add(diagnostic.Warning, "unknown-content-type", offset(value.Idx), fmt.Sprintf("the Content-Type %q is not known", value.Value.String()),
+				diagnostic.DidYouMean(value.Value.String(), names))
+		}
+		return true
+	})
 }
 
 // api warns of getters that call the app's API.
