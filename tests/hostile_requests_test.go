@@ -224,24 +224,30 @@ func TestHostileRequests(t *testing.T) {
 	const mib = 1 << 20
 	fill := func(piece string, size int) []byte { return bytes.Repeat([]byte(piece), size/len(piece)) }
 
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	for range 64 {
+		_, _ = w.Write(make([]byte, 16*mib))
+	}
+	w.Close()
+
 	attacks := []struct {
 		name, answer string
-		within       time.Duration
 		attack       func(t *testing.T)
 	}{
-		{"500 connections send a header byte by byte", "408", 10 * time.Second, func(t *testing.T) {
+		{"500 connections send a header byte by byte", "408", func(t *testing.T) {
 			answered(t, h.many(500, head("events")+"X-Slow: ", "a"), 408)
 		}},
-		{"500 connections send a body byte by byte", "408", 10 * time.Second, func(t *testing.T) {
+		{"500 connections send a body byte by byte", "408", func(t *testing.T) {
 			answered(t, h.many(500, head("events")+"Content-Length: 1000000\r\n\r\n{", "a"), 408)
 		}},
-		{"2,000 connections announce 10 MB and send nothing", "408 or 503", 10 * time.Second, func(t *testing.T) {
+		{"2,000 connections announce 10 MB and send nothing", "408 or 503", func(t *testing.T) {
 			answered(t, h.many(2000, head("events")+"Content-Length: 10000000\r\n\r\n", ""), 408, 503)
 		}},
-		{"100 connections send 9 MB of 10 MB announced", "408 or 503", 15 * time.Second, func(t *testing.T) {
+		{"100 connections send 9 MB of 10 MB announced", "408 or 503", func(t *testing.T) {
 			answered(t, h.many(100, head("events")+"Content-Length: 10000000\r\n\r\n"+string(fill("x", 9*mib)), ""), 408, 503, 0)
 		}},
-		{"10,000 idle connections", "served beside them", 30 * time.Second, func(t *testing.T) {
+		{"10,000 idle connections", "served beside them", func(t *testing.T) {
 			conns := make([]net.Conn, 0, 10_000)
 			for range 10_000 {
 				conn, err := net.Dial("tcp", h.addr)
@@ -255,13 +261,13 @@ func TestHostileRequests(t *testing.T) {
 				conn.Close()
 			}
 		}},
-		{"200 headers of 1 MB", "431", 10 * time.Second, func(t *testing.T) {
+		{"200 headers of 1 MB", "431", func(t *testing.T) {
 			answered(t, h.many(200, head("events")+"X-Long: "+string(fill("a", mib)), ""), 431, 0)
 		}},
-		{"100,000 header fields", "431", 5 * time.Second, func(t *testing.T) {
+		{"100,000 header fields", "431", func(t *testing.T) {
 			answered(t, map[int]int{h.raw(head("events") + string(fill("a: b\r\n", 600_000)) + "\r\n"): 1}, 431, 0)
 		}},
-		{"smuggling: length and coding, two lengths, folding, bare CR, NUL", "400", 5 * time.Second, func(t *testing.T) {
+		{"smuggling: length and coding, two lengths, folding, bare CR, NUL", "400", func(t *testing.T) {
 			for _, rest := range []string{
 				"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 				"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
@@ -279,7 +285,7 @@ func TestHostileRequests(t *testing.T) {
 				}
 			}
 		}},
-		{"paths: dot segments, encodings, NUL, absolute, 60 KB", "404 or 400", 5 * time.Second, func(t *testing.T) {
+		{"paths: dot segments, encodings, NUL, absolute, 60 KB", "404 or 400", func(t *testing.T) {
 			p := h.path["events"]
 			for _, target := range []string{"/..", "/../" + p, p + "/..", "//" + p, "/." + p, strings.Replace(p, "/main", "/%6dain", 1), p + "%00", p + "%2e", p + "/",
 				"http://evil.example" + p + "x", "*", p + ";x", p[:len(p)-1], strings.ToUpper(p), "/" + strings.Repeat("a", 60_000), p + "\x00"} {
@@ -288,60 +294,54 @@ func TestHostileRequests(t *testing.T) {
 				}
 			}
 		}},
-		{"20 MB of chunk extensions", "400, 413 or 408", 10 * time.Second, func(t *testing.T) {
+		{"20 MB of chunk extensions", "400, 413 or 408", func(t *testing.T) {
 			answered(t, map[int]int{h.raw(head("events") + "Transfer-Encoding: chunked\r\n\r\n" + string(fill("1;"+strings.Repeat("e", 1000)+"\r\nx\r\n", 20*mib)) + "0\r\n\r\n"): 1}, 400, 413, 408)
 		}},
-		{"10 million chunks of one byte", "413 or 408", 15 * time.Second, func(t *testing.T) {
+		{"10 million chunks of one byte", "413 or 408", func(t *testing.T) {
 			answered(t, map[int]int{h.raw(head("events") + "Transfer-Encoding: chunked\r\n\r\n" + string(fill("1\r\nx\r\n", 66*mib)) + "0\r\n\r\n"): 1}, 413, 408)
 		}},
-		{"a gzip bomb of 1 GB", "415", 5 * time.Second, func(t *testing.T) {
-			var bomb bytes.Buffer
-			w := gzip.NewWriter(&bomb)
-			for range 64 {
-				_, _ = w.Write(make([]byte, 16*mib))
-			}
-			w.Close()
+		{"a gzip bomb of 1 GB", "415", func(t *testing.T) {
 			answered(t, map[int]int{h.raw(head("events") + "Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(bomb.Len()) + "\r\n\r\n" + bomb.String()): 1}, 415)
 		}},
-		{"a multipart body of 100,000 parts", "400", 5 * time.Second, func(t *testing.T) {
+		{"a multipart body of 100,000 parts", "400", func(t *testing.T) {
 			part := "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n"
 			status(400)(t, h.post("events", "multipart/form-data; boundary=B", append(bytes.Repeat([]byte(part), 100_000), "--B--\r\n"...)))
 		}},
-		{"a form of 1,000,000 keys", "400", 5 * time.Second, func(t *testing.T) {
+		{"a form of 1,000,000 keys", "400", func(t *testing.T) {
 			var form bytes.Buffer
 			for i := range 1_000_000 {
 				fmt.Fprintf(&form, "k%d=1&", i)
 			}
 			status(400)(t, h.post("events", "application/x-www-form-urlencoded", form.Bytes()))
 		}},
-		{"a form key of 100,000 brackets", "400", 5 * time.Second, func(t *testing.T) {
+		{"a form key of 100,000 brackets", "400", func(t *testing.T) {
 			status(400)(t, h.post("events", "application/x-www-form-urlencoded", []byte("a"+strings.Repeat("[b]", 100_000)+"=1")))
 		}},
-		{"JSON 1,000,000 levels deep", "400", 5 * time.Second, func(t *testing.T) {
+		{"JSON 1,000,000 levels deep", "400", func(t *testing.T) {
 			status(400)(t, h.post("events", "application/json", append(fill("[", mib), fill("]", mib)...)))
 		}},
-		{"JSON: 10 MB of {},", "200, or 500 or 504 over the handler's limits", 20 * time.Second, func(t *testing.T) {
+		{"JSON: 10 MB of {},", "200, or 500 or 504 over the handler's limits", func(t *testing.T) {
 			bomb := append(append([]byte("["), fill("{},", 10*mib-10)...), "{}]"...)
 			answered(t, map[int]int{h.post("events", "application/json", bomb): 1}, 200, 500, 504)
 		}},
-		{"16 at once of those", "the same, or 503", 60 * time.Second, func(t *testing.T) {
+		{"16 at once of those", "the same, or 503", func(t *testing.T) {
 			bomb := append(append([]byte("["), fill("{},", 10*mib-10)...), "{}]"...)
 			text := head("events") + "Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(bomb)) + "\r\n\r\n" + string(bomb)
 			answered(t, h.many(16, text, ""), 200, 500, 503, 504, 408, 0)
 		}},
-		{"a body larger than announced, and one smaller", "200 and 400, 408 or none", 5 * time.Second, func(t *testing.T) {
+		{"a body larger than announced, and one smaller", "200 and 400, 408 or none", func(t *testing.T) {
 			answered(t, map[int]int{h.raw(head("events") + "Content-Type: application/json\r\nContent-Length: 7\r\nConnection: close\r\n\r\n{\"n\":1}and more"): 1}, 200)
 			answered(t, map[int]int{h.raw(head("events") + "Content-Length: 10\r\n\r\n{}"): 1}, 408)
 		}},
-		{"more than 10 MiB", "413", 5 * time.Second, func(t *testing.T) {
+		{"more than 10 MiB", "413", func(t *testing.T) {
 			answered(t, h.many(20, head("events")+"Content-Length: 10485761\r\n\r\n", ""), 413)
 			answered(t, map[int]int{h.raw(head("events") + "Transfer-Encoding: chunked\r\n\r\nb00000\r\n" + string(fill("x", 11*mib)) + "\r\n0\r\n\r\n"): 1}, 413, 0)
 		}},
-		{"a charset that is none, bytes that are not UTF-8", "200, with a note", 5 * time.Second, func(t *testing.T) {
+		{"a charset that is none, bytes that are not UTF-8", "200, with a note", func(t *testing.T) {
 			status(200)(t, h.post("events", "text/plain; charset=no-such", []byte("\xff\xfe\xfd")))
 			status(200)(t, h.post("events", "application/json", []byte("{\"n\":\"\xff\xfe\"}")))
 		}},
-		{"a signed request replayed after 6 minutes, one from the future, one changed", "401", 5 * time.Second, func(t *testing.T) {
+		{"a signed request replayed after 6 minutes, one from the future, one changed", "401", func(t *testing.T) {
 			body := []byte(`{"n":1}`)
 			now := time.Now()
 			status(200)(t, h.post("signed", "application/json", body, h.sign(body, now)...))
@@ -353,7 +353,7 @@ func TestHostileRequests(t *testing.T) {
 			status(401)(t, h.post("signed", "application/json", body, moved...))
 			status(401)(t, h.post("signed", "application/json", body))
 		}},
-		{"20,000 guesses of a token and of a URL", "401 and 404", 30 * time.Second, func(t *testing.T) {
+		{"20,000 guesses of a token and of a URL", "401 and 404", func(t *testing.T) {
 			var wg sync.WaitGroup
 			for w := range 16 {
 				wg.Go(func() {
@@ -390,8 +390,8 @@ func TestHostileRequests(t *testing.T) {
 			began := time.Now()
 			a.attack(t)
 			took := time.Since(began)
-			if took > a.within {
-				t.Errorf("took %v, more than %v", took, a.within)
+			if took > 2*patience {
+				t.Errorf("took %v", took)
 			}
 			peak := h.peakMemory()
 			most = max(most, peak)
