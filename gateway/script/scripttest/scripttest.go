@@ -170,6 +170,8 @@ func testData(t *testing.T, e script.Engine) {
 		{"text/plain", `hello é`, `[input.data]`, `["hello é"]`},
 		{"application/xml", `<a>1</a>`, `input.data`, `"<a>1</a>"`},
 		{"text/plain", "a\xffb", `[...input.rawBytes]`, `[97,255,98]`},
+		// regexp2 before 2.9 overlooked the first of two alternatives here.
+		{"text/plain", `<a><b>`, `(r => { r.lastIndex = 3; return r.exec(input.data)[0] })(/<b>|([^<]+)/y)`, `"<b>"`},
 		{"text/plain", "a\xffb", `input.rawBody`, `"a` + "\uFFFD" + `b"`},
 	} {
 		if got := payload(t, e, input(c.contentType, c.body), c.expression); got != c.want {
