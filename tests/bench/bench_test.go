@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPush(t *testing.T) {
+	for _, n := range []int{600, 1_000, 7_000, 1_000_000} {
+		if b := push(n); !json.Valid(b) || math.Abs(float64(len(b)-n)) > 400+float64(n)/100 {
+			t.Errorf("push(%d) has %d bytes", n, len(b))
+		}
+	}
+}
+
+func TestPlotIsXML(t *testing.T) {
+	p := plot{Title: "a < b", X: "x", Y: "y", LogX: true, Lines: []line{{"one & two", []point{{1, 2}, {1000, 4}}}, {"one point", []point{{10, 3}}}}}
+	var v any
+	if err := xml.Unmarshal(p.svg(), &v); err != nil {
+		t.Error(err)
+	}
+	for _, s := range []string{"a &lt; b", ">1000</text>", "one &amp; two"} {
+		if !strings.Contains(string(p.svg()), s) {
+			t.Errorf("no %s in %s", s, p.svg())
+		}
+	}
+}
+
+// A run replaces its own sections and leaves others and what is written by hand.
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	page := filepath.Join(dir, "performance.md")
+	if err := os.WriteFile(page, []byte("# By hand\n\n"+begin+"\nold\n"+end+"\n\nfoot\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	one := report{where: "here"}
+	first := table{Title: "One", Columns: []string{"a", "b"}}
+	first.row("1", "2")
+	one.add("start", first, plot{})
+	if err := one.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	two := report{where: "there"}
+	two.add("compare", table{Title: "Two", Columns: []string{"c"}}, plot{Title: "P", Lines: []line{{"l", []point{{1, 1}}}}})
+	if err := two.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(text)
+	for _, want := range []string{"# By hand\n", "### Two\n\n| c |\n| --- |\n\n![P](performance-compare.svg)", "| 1 | 2 |", ": there.", ": here.", end + "\n\nfoot\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "old") || strings.Index(got, "Two") > strings.Index(got, "One") {
+		t.Errorf("not replaced or not in order:\n%s", got)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "performance-compare.svg")); err != nil {
+		t.Error(err)
+	}
+}
+
+// The command measures what it says: a baseline that answers is driven, and its figures make sense.
+func TestDriveBaseline(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BENCH_SERVE", "1")
+	for _, kind := range []string{"echo", "sync"} {
+		dir := t.TempDir()
+		p, err := launch(t.Context(), kind, dir, true, self, "serve", kind, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := message(p.path, push(pushSize))
+		r, err := drive(t.Context(), p, 4, 200*time.Millisecond, func(int64) []byte { return m })
+		if stop := p.stop(); err != nil || stop != nil {
+			t.Fatal(err, stop)
+		}
+		if r.rate <= 0 || r.p50 <= 0 || r.p99 < r.p50 {
+			t.Errorf("%s: %+v", kind, r)
+		}
+	}
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("BENCH_SERVE") != "" {
+		if err := serveBaseline(os.Args[2:]); err != nil {
+			panic(err)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
