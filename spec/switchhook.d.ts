@@ -348,7 +348,7 @@ declare namespace Switchhook {
   }
 
   interface Cipher {
-    update(data: string, inputEncoding: Encoding | undefined, outputEncoding: Encoding): string
+    update(data: Bytes, inputEncoding: Encoding | undefined, outputEncoding: Encoding): string
     update(data: Bytes, inputEncoding?: Encoding): Buffer
     final(): Buffer
     final(encoding: Encoding): string

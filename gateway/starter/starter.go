@@ -260,7 +260,7 @@ Events have the selector ` + "`<type>/<account>`" + `, such as ` + "`order.creat
 const tsconfig = `{
   "compilerOptions": {
     "target": "ES2021", "lib": ["ES2021"], "types": [], "module": "esnext", "moduleResolution": "bundler", "moduleDetection": "force",
-    "allowJs": true, "checkJs": true, "noEmit": true, "strict": true
+    "allowJs": true, "checkJs": true, "noEmit": true, "strict": true, "paths": {"*": ["./*"]}
   },
   "include": ["**/*.js", "**/*.ts", "` + EditorFolder + `/switchhook.d.ts"]
 }

@@ -2,10 +2,10 @@ import { decrypt } from 'resource-data'
 
 // https://learn.microsoft.com/graph/api/resources/changenotificationcollection
 export default function handle({ data, parameters }) {
-  return { events: data.value.map((item) => one(item, data, parameters)), response: { status: 202 } }
+  return { events: data.value.map((item) => one(item, data, parameters.privateKey)), response: { status: 202 } }
 }
 
-function one(item, { validationTokens }, { privateKey }) {
+function one(item, { validationTokens }, privateKey) {
   const kind = item.resourceData?.['@odata.type']?.split('.').pop() ?? 'resource'
   const type = item.lifecycleEvent
     ? `lifecycle.${item.lifecycleEvent}`
