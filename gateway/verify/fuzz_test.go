@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,35 @@ func FuzzSignedFields(f *testing.F) {
 			if err := check(v, request("POST", "", body, "Content-Type", contentType), noon); err == nil {
 				t.Fatal("accepted")
 			}
+		}
+	})
+}
+
+// A URL that fits a pattern leads, for whoever calls it, to a host and path that
+// the pattern names and to nowhere else.
+func FuzzURLPattern(f *testing.F) {
+	for _, pattern := range []string{"https://sns.*.amazonaws.com/", "https://certs.example.com/c/*.pem", "https://*.example.com/*/x"} {
+		for _, u := range []string{"https://sns.us-east-1.amazonaws.com/", "https://certs.example.com/c/a.pem", "https://a.example.com/b/x", "https://a@b.example.com/c/x",
+			"https://sns.a\\.amazonaws.com/", "https://sns.a%2e.amazonaws.com/", "https://certs.example.com/c/../a.pem", "https://certs.example.com:443/c/a.pem?b#c"} {
+			f.Add(pattern, u)
+		}
+	}
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		p, err := verify.ParseURLPattern(pattern)
+		if err != nil || !p.Match(text) {
+			return
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
+			t.Fatalf("%q fits %q: %+v, %v", text, pattern, u, err)
+		}
+		host, path, _ := strings.Cut(strings.TrimPrefix(pattern, "https://"), "/")
+		labels, wanted := strings.Split(u.Host, "."), strings.Split(host, ".")
+		if len(labels) != len(wanted) || strings.Join(labels[len(labels)-2:], ".") != strings.Join(wanted[len(wanted)-2:], ".") {
+			t.Fatalf("%q fits %q", text, pattern)
+		}
+		if strings.Count(u.Path, "/") != strings.Count("/"+path, "/") || u.Path != u.EscapedPath() || strings.Contains(u.Path, "/../") || strings.HasSuffix(u.Path, "/..") {
+			t.Fatalf("%q fits %q: path %q", text, pattern, u.Path)
 		}
 	})
 }

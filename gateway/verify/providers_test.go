@@ -188,6 +188,17 @@ all:
     claims: {aud: parameters.appId, azp: 0bf30f3b-4a52-48df-9a82-234910c4a086}`,
 		parameters: parameters{"clientState": "cs", "appId": "app"}, body: `{"value":[{"resource":"a"}],"validationTokens":["a","b"]}`,
 		unsigned: true, key: "rsa", tolerance: 5*time.Minute + 30*time.Second},
+	{name: "microsoft graph, whatever it sends", yaml: `
+all:
+  - {scheme: token, each: "value[*]", field: clientState, secret: parameters.clientState}
+  - any:
+      - {scheme: absent, field: validationTokens}
+      - scheme: jwt-rs256
+        each: validationTokens[*]
+        jwks: https://login.microsoftonline.com/common/discovery/v2.0/keys
+        claims: {aud: parameters.appId, appid: 0bf30f3b-4a52-48df-9a82-234910c4a086}`,
+		parameters: parameters{"clientState": "cs", "appId": []string{"app", "other"}}, body: `{"value":[{"resource":"a"},{"resource":"b"}],"validationTokens":["a"]}`,
+		unsigned: true, key: "rsa", tolerance: 5*time.Minute + 30*time.Second},
 	{name: "whatsapp", yaml: `{scheme: hmac-sha256, header: X-Hub-Signature-256, prefix: sha256=, secret: parameters.appSecret}`,
 		parameters: parameters{"appSecret": "s"}, body: `{"name":"\u00e9"}`},
 	{name: "docusign", yaml: `{scheme: hmac-sha256, header: X-DocuSign-Signature-*, encoding: base64, secrets: [parameters.secret, parameters.previousSecret]}`},
