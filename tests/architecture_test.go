@@ -43,13 +43,15 @@ var mayImport = map[string][]string{
 		"spec", "spec/diagnostic", "spec/document"},
 	"gateway/ingest": {"gateway/hook", "gateway/body", "gateway/live", "gateway/match", "gateway/script", "gateway/verify", "gateway/handshake", "gateway/store"},
 
+	"gateway/quarantine": {"gateway/hook", "gateway/ingest", "gateway/live", "gateway/script", "gateway/store"},
+
 	"gateway/server": {"gateway/hook"},
 	"gateway/fixture": {"gateway/hook", "gateway/body", "gateway/ingest", "gateway/live", "gateway/script", "gateway/verify", "gateway/match",
 		"gateway/config", "gateway/store", "gateway/store/memory", "spec", "spec/diagnostic", "spec/document"},
 	"gateway/metrics":       {"gateway/hook", "gateway/ingest", "gateway/deliver", "gateway/live", "gateway/server", "gateway/store", "spec/diagnostic"},
 	"gateway/activity":      {"gateway/hook", "gateway/ingest", "gateway/deliver", "gateway/store", "spec/diagnostic"},
 	"gateway/console/pages": {},
-	"gateway/console": {"gateway/console/pages", "gateway/hook", "gateway/activity", "gateway/body", "gateway/ingest", "gateway/live", "gateway/match", "gateway/store", "gateway/deliver", "gateway/config",
+	"gateway/console": {"gateway/console/pages", "gateway/hook", "gateway/activity", "gateway/body", "gateway/ingest", "gateway/live", "gateway/match", "gateway/quarantine", "gateway/store", "gateway/deliver", "gateway/config",
 		"gateway/script", "gateway/fixture", "spec", "spec/diagnostic", "spec/document"},
 
 	"gateway/starter": {"spec"},

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -26,6 +27,7 @@ import (
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
 	"switchhook/gateway/metrics"
+	"switchhook/gateway/quarantine"
 	"switchhook/gateway/script"
 	"switchhook/gateway/script/worker"
 	"switchhook/gateway/server"
@@ -58,6 +60,7 @@ type Gateway struct {
 	o        Options
 	store    store.Store
 	engine   script.Engine
+	keeper   atomic.Pointer[quarantine.Keeper]
 	live     *live.Live
 	pipeline *ingest.Pipeline
 	deliver  *deliver.Engine
@@ -109,7 +112,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	g.store = disk
-	if g.engine, err = Engine(cfg.Scripts, o.Logger); err != nil {
+	if g.engine, err = Engine(cfg.Scripts, o.Logger, g.killed); err != nil {
 		return nil, err
 	}
 	g.fetching = destination.GuardedTransport()
@@ -140,10 +143,18 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	})
 	g.pipeline = ingest.New(ingest.Options{
 		Engine: g.engine, Store: g.store, Subscriptions: g.live, Offer: g.deliver.Offer,
-		Fetcher: fetcher, Now: o.Now, NewID: newULID, Logger: o.Logger, Observer: observers{g.activity, g.metrics, &requestLog{o.Logger}},
+		Quarantined: g.quarantined, Fetcher: fetcher, Now: o.Now, NewID: newULID, Logger: o.Logger, Observer: observers{g.activity, g.metrics, &requestLog{o.Logger}},
 	})
+	keeper, err := quarantine.New(ctx, quarantine.Options{
+		Store: g.store, Live: g.live, Pipeline: g.pipeline, Offer: g.deliver.Offer, Now: o.Now, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.keeper.Store(keeper)
 	g.console = console.New(console.Options{
-		Ready: g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,
+		Quarantine: keeper.List,
+		Ready:      g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,
 		Store: g.store, Pipeline: g.pipeline, Deliver: g.deliver, Now: o.Now,
 		Activity: g.activity, Metrics: g.metrics.Handler(), Logger: o.Logger,
 	})
@@ -167,17 +178,30 @@ func URLKey(cfg *config.Config) (live.URLKey, error) {
 }
 
 // Engine is the script engine that the settings ask for; the zero Scripts have the defaults.
-func Engine(s config.Scripts, logger *slog.Logger) (script.Engine, error) {
+// Killed is told of calls that ended their process; nil: nobody.
+func Engine(s config.Scripts, logger *slog.Logger, killed func(connector string)) (script.Engine, error) {
 	if s.Isolation == config.InProcess {
 		logger.Warn("handlers run in the gateway's own process: one that hangs or eats memory harms all", "setting", "scripts.isolation")
 		return script.NewInProcess(script.Options{Timeout: s.Timeout}), nil
 	}
-	e, err := worker.New(worker.Options{Timeout: s.Timeout, KillAfter: s.KillAfter, Memory: int64(s.Memory), Logger: logger})
+	e, err := worker.New(worker.Options{Timeout: s.Timeout, KillAfter: s.KillAfter, Memory: int64(s.Memory), Killed: killed, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("%w\nWith scripts.isolation: in-process handlers that are trusted can run without", err)
 	}
 	logger.Info("handlers run in processes of their own", "confinement", e.Confinement().String())
 	return e, nil
+}
+
+// killed and quarantined are asked before there is a keeper, while the first generation is built.
+func (g *Gateway) killed(connector string) {
+	if k := g.keeper.Load(); k != nil {
+		k.Killed(connector)
+	}
+}
+
+func (g *Gateway) quarantined(connector string) bool {
+	k := g.keeper.Load()
+	return k != nil && k.Holds(connector)
 }
 
 func newULID() string { return ulid.Make().String() }
@@ -264,6 +288,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(ctx)
 	defer stopBackground()
 	serving.Go(func() { g.retain(background) })
+	serving.Go(func() { g.keeper.Load().Run(background) })
 	serving.Go(func() { g.limitMemory(background) })
 	g.console.SetServing(true)
 	var cause error
@@ -327,6 +352,11 @@ func (g *Gateway) Reload(ctx context.Context) {
 		g.o.Logger.Warn("this setting changes with a restart only", "setting", name)
 	}
 	g.deliver.Reload()
+	for key, c := range next.Connectors {
+		if c.State == live.Up && previous.Connectors[key] != c {
+			g.keeper.Load().Release(key)
+		}
+	}
 	select {
 	case g.reloaded <- struct{}{}:
 	default:

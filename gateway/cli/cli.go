@@ -143,7 +143,7 @@ Without a command it serves, with the config.yaml of the current directory.`,
 // engine runs the functions of connectors for commands that do not serve. What it would log is
 // in what the commands say.
 func (p *program) engine(s config.Scripts) (script.Engine, error) {
-	return app.Engine(s, slog.New(slog.DiscardHandler))
+	return app.Engine(s, slog.New(slog.DiscardHandler), nil)
 }
 
 // noArgs is cobra.NoArgs with an exit code and a hint.

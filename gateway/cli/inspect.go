@@ -256,7 +256,11 @@ func (o *overview) write(b *strings.Builder) {
 		line("              %s", o.Store.Error)
 	}
 	for _, state := range slices.Sorted(maps.Keys(o.Connectors)) {
-		if state != "up" {
+		switch state {
+		case "up":
+		case "quarantined":
+			line("  connectors  %d %s: handlers that end their processes; requests are stored, and run later; the console says more", o.Connectors[state], state)
+		default:
 			line("  connectors  %d %s; they are in the console, and 'switchhook check' says what is wrong", o.Connectors[state], state)
 		}
 	}

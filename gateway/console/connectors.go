@@ -22,6 +22,7 @@ type connector struct {
 	Description string `json:"description,omitempty"`
 	APIDocsURI  string `json:"apiDocsUri,omitempty"`
 	State       string `json:"state"`
+	StateReason string `json:"stateReason,omitempty"`
 	// LoadedAt is when the version that serves was loaded.
 	LoadedAt *time.Time        `json:"loadedAt,omitempty"`
 	Problems []finding         `json:"problems"`
@@ -109,7 +110,7 @@ func viewTraffic(t *activity.Traffic) traffic {
 
 func (c *Console) listConnectors(r *http.Request) (int, any, error) {
 	q := newQuery(r, "state")
-	state := q.oneOf("state", []string{string(live.Up), string(live.Stale), string(live.Down)})
+	state := q.oneOf("state", []string{string(live.Up), string(live.Stale), string(live.Down), quarantined})
 	if q.err != nil {
 		return 0, nil, q.err
 	}
@@ -117,7 +118,7 @@ func (c *Console) listConnectors(r *http.Request) (int, any, error) {
 	recent := c.o.Activity.TrafficByConnector()
 	p := page[connector]{Items: []connector{}}
 	for _, k := range g.Connectors {
-		if state == "" || state == string(k.State) {
+		if is, _ := c.stateOf(k); state == "" || state == is {
 			p.Items = append(p.Items, c.viewConnector(g, k, recent[k.Key]))
 		}
 	}
@@ -126,7 +127,8 @@ func (c *Console) listConnectors(r *http.Request) (int, any, error) {
 }
 
 func (c *Console) viewConnector(g *live.Generation, k *live.Connector, recent *activity.Traffic) connector {
-	v := connector{Key: k.Key, Name: k.Key, State: string(k.State), LoadedAt: optional(k.LoadedAt), Problems: viewFindings(k.Problems),
+	state, reason := c.stateOf(k)
+	v := connector{Key: k.Key, Name: k.Key, State: state, StateReason: reason, LoadedAt: optional(k.LoadedAt), Problems: viewFindings(k.Problems),
 		Webhooks: []webhook{}, Events: []connectorEvent{}, Uses: []use{}, Traffic: viewTraffic(recent)}
 	for _, w := range g.Config.Workspaces {
 		for _, in := range w.Integrations {

@@ -24,6 +24,7 @@ import (
 	"switchhook/gateway/hook"
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
+	"switchhook/gateway/quarantine"
 	"switchhook/gateway/store"
 	"switchhook/spec/diagnostic"
 )
@@ -38,7 +39,7 @@ type Deliverer interface {
 	Try(ctx context.Context, sub *hook.Subscription, event *hook.Event) hook.Attempt
 }
 
-// Options say what a Console shows. All fields but Token, Version, Metrics and Logger are required.
+// Options say what a Console shows. All fields but Token, Version, Metrics, Quarantine and Logger are required.
 type Options struct {
 	// Ready says why requests cannot be taken; nil when they can.
 	Ready func() error
@@ -56,6 +57,8 @@ type Options struct {
 	Activity *activity.Log
 	// Metrics serves /metrics; nil: nothing does.
 	Metrics http.Handler
+	// Quarantine has the connectors that are set aside; nil: none ever is.
+	Quarantine func() []quarantine.Entry
 	// Logger gets a line for every change; default slog.Default().
 	Logger *slog.Logger
 	// Now is the clock by which replayed deliveries are due.
@@ -163,6 +166,28 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mux.ServeHTTP(w, r)
 }
 
+// quarantine has the connectors that are set aside.
+func (c *Console) quarantine() []quarantine.Entry {
+	if c.o.Quarantine == nil {
+		return []quarantine.Entry{}
+	}
+	return c.o.Quarantine()
+}
+
+// quarantined is the state of a connector that is set aside, in place of "up" and "stale".
+const quarantined = "quarantined"
+
+// stateOf is the state of a connector, and why it is quarantined, where it is.
+func (c *Console) stateOf(k *live.Connector) (state, reason string) {
+	for _, e := range c.quarantine() {
+		if e.Connector == k.Key && k.State != live.Down {
+			return quarantined, fmt.Sprintf("its handlers ended their processes %d times within %v; requests are verified and stored, and run after %s, or once the connector is changed",
+				e.Kills, quarantine.Within, e.Until.UTC().Format(time.RFC3339))
+		}
+	}
+	return string(k.State), ""
+}
+
 // health answers 200 as long as the process can answer at all.
 func (c *Console) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -194,9 +219,11 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 		Version    string      `json:"version"`
 		Generation uint64      `json:"generation"`
 		Broken     []connector `json:"broken"`
+		// Quarantined are connectors whose requests are stored and run later.
+		Quarantined []quarantine.Entry `json:"quarantined"`
 		// Config has what is wrong with config.yaml on disk, while an earlier version of it is in force.
 		Config diagnostic.List `json:"config,omitempty"`
-	}{Ready: status == http.StatusOK, Reason: reason, Version: c.o.Version, Broken: []connector{}, Config: c.o.Live.Refused()}
+	}{Quarantined: c.quarantine(), Ready: status == http.StatusOK, Reason: reason, Version: c.o.Version, Broken: []connector{}, Config: c.o.Live.Refused()}
 	g := c.o.Live.Current()
 	answer.Generation = g.Number
 	for _, k := range g.Connectors {

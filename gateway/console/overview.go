@@ -111,7 +111,8 @@ func (c *Console) overview(r *http.Request) (int, any, error) {
 		v.Store.Error = err.Error()
 	}
 	for _, k := range g.Connectors {
-		v.Connectors[string(k.State)]++
+		state, _ := c.stateOf(k)
+		v.Connectors[state]++
 	}
 	for _, p := range c.o.Activity.Hour() {
 		v.Hour = append(v.Hour, viewPoint(&p))

@@ -269,7 +269,8 @@ func (c *Console) status(r *http.Request) (int, any, error) {
 	}
 	v.Ready, v.Reason = c.readiness()
 	for _, k := range g.Connectors {
-		v.Connectors = append(v.Connectors, connector{k.Key, string(k.State)})
+		state, _ := c.stateOf(k)
+		v.Connectors = append(v.Connectors, connector{k.Key, state})
 	}
 	slices.SortFunc(v.Connectors, func(a, b connector) int { return strings.Compare(a.Key, b.Key) })
 	return http.StatusOK, v, nil

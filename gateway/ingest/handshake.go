@@ -41,6 +41,8 @@ func (r *run) handshake(ctx context.Context, verified bool) *Answered {
 		if err := r.confirm(ctx, reply.Confirm); err != nil {
 			return r.unavailable("confirming a handshake", err)
 		}
+	case reply.UseFunction && r.quarantined():
+		return r.unavailable("answering a handshake", errors.New("the connector is quarantined"))
 	case reply.UseFunction:
 		if remember = r.handshakeFunction(ctx, state, answered); answered.Failure != nil {
 			return answered

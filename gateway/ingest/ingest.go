@@ -58,6 +58,9 @@ type Options struct {
 	Fetcher  verify.Fetcher
 	Observer Observer
 	Logger   *slog.Logger
+	// Quarantined says whether the requests of a connector are only verified and
+	// stored, to be run later. Nil: never.
+	Quarantined func(connector string) bool
 }
 
 // Observer is told what became of requests; for metrics, logs and live views.
@@ -265,6 +268,12 @@ func (r *run) handle(ctx context.Context, rec *hook.Record) {
 		r.refuse(rec, 400, hook.Failure{Kind: "input", Message: parsed.Note})
 		return
 	}
+	if r.quarantined() {
+		rec.Outcome = hook.Deferred
+		rec.Response = hook.Response{Status: 202}
+		rec.Notes = append(rec.Notes, "the connector was quarantined when the request came; it is run when the connector is released")
+		return
+	}
 	in := &script.HandleInput{Request: r.req, Body: parsed, Parameters: r.e.Parameters}
 	if r.change != nil {
 		r.change(in)
@@ -290,6 +299,12 @@ func (r *run) handle(ctx context.Context, rec *hook.Record) {
 		rec.Events, rec.Deliveries = nil, nil
 		r.failed(rec, err)
 	}
+}
+
+// quarantined reports whether the connector's functions are not to be run now. What is run
+// again is run on purpose.
+func (r *run) quarantined() bool {
+	return !r.unverified && r.p.o.Quarantined != nil && r.p.o.Quarantined(r.e.Connector.Key)
 }
 
 // failed makes the record of a handler that did not return events.

@@ -40,6 +40,7 @@ export function Connector({ id }) {
       <a href=${'#/requests?connector=' + encodeURIComponent(c.key)}>Requests</a>${c.apiDocsUri && html`<a href=${c.apiDocsUri} rel="noreferrer noopener" target="_blank">The provider's documentation</a>`}</div>
     ${c.description && html`<p>${c.description}</p>`}
     ${c.state === 'stale' && html`<div class="notice warn">What is on disk is broken. The last good version serves on.</div>`}
+    ${c.state === 'quarantined' && html`<div class="notice bad">${c.stateReason}</div>`}
     ${c.state === 'down' && html`<div class="notice bad">There is no version that works. Its URLs answer 503, so that providers send again later.</div>`}
     <${Findings} list=${c.problems} />
     <h2>Webhooks</h2>
