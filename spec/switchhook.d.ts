@@ -91,7 +91,10 @@ declare namespace Switchhook {
   interface Event {
     /** How subscriptions find the event, such as "push/octocat/Hello-World": the type first, then its scope. Not empty. */
     selector: string
-    /** What is delivered, as JSON; `null` for an event without a payload. */
+    /**
+     * What is delivered, as JSON; `null` for an event without a payload. An untouched part of `data`, or of what
+     * JSON.parse made, is passed on as it stood in the text, large integers included.
+     */
     payload: any
     /** Names the event for good, such as the provider's delivery id: the same id of the same webhook is delivered once. */
     id?: string | null

@@ -148,6 +148,11 @@ func (c *call) load() (goja.Callable, error) {
 	if c.program.compiled.proxies {
 		c.parser.Prepare()
 	}
+	if c.program.compiled.parses {
+		if err := c.installParse(); err != nil {
+			return nil, err
+		}
+	}
 	compiled := c.program.compiled.program
 	var cover goja.Value = goja.Undefined()
 	if c.covering != nil {

@@ -115,6 +115,7 @@ type compiled struct {
 	imports   bool // the code calls $host
 	proxies   bool // the code may replace the global Proxy
 	inherits  bool // the code may make data a prototype
+	parses    bool // the code may call JSON.parse
 
 	coverageOnce sync.Once
 	coverage     *instrumented
@@ -127,6 +128,7 @@ func (p *Program) compile() (*goja.Program, error) {
 		p.compiled.positions = sync.OnceValue(func() *positions { return newPositions(p) })
 		p.compiled.requires = bytes.Contains(p.Code[min(len(bundleSloppy), len(p.Code)):], []byte("require"))
 		p.compiled.inherits = jsvalue.MayInherit(p.Code)
+		p.compiled.parses = bytes.Contains(p.Code, []byte("JSON"))
 		p.compiled.proxies = bytes.Contains(p.Code, []byte("Proxy"))
 		p.compiled.imports = bytes.Contains(p.Code, []byte("$host("))
 		ast, err := parseBundle(p.Code)

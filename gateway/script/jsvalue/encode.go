@@ -70,11 +70,13 @@ func Key(name string) string {
 
 // Encoder makes JSON as JSON.stringify does, with these differences. What JSON.stringify
 // would lose in silence is an error: functions, symbols, promises, maps
-// and sets. Parts that are untouched parts of Source become their original bytes.
+// and sets. Parts that are untouched parts of Source or Parsed become their original bytes.
 type Encoder struct {
 	Runtime *goja.Runtime
 	// Source is the tree whose untouched parts are passed on; may be nil.
 	Source *Tree
+	// Parsed are more such trees.
+	Parsed []*Tree
 	// Max bounds the length of what one call appends to; 0: no bound.
 	Max int
 	// Expired is asked now and then whether to stop; may be nil.
@@ -115,12 +117,12 @@ func (e *Encoder) append(dst []byte, v goja.Value, key string, optional bool) (_
 		return dst, false, ErrTooLarge
 	}
 	if o, ok := v.(*goja.Object); ok {
-		if e.Source != nil && o != e.changed && e.Source.Known(o) {
-			if start, end, ok := e.Source.Span(o); ok {
+		if source := e.source(o); source != nil && o != e.changed {
+			if start, end, ok := source.Span(o); ok {
 				if e.Max > 0 && len(dst)+end-start > e.Max {
 					return dst, false, ErrTooLarge
 				}
-				return append(dst, e.Source.text[start:end]...), false, nil
+				return append(dst, source.text[start:end]...), false, nil
 			}
 		}
 		if toJSON, ok := goja.AssertFunction(o.Get("toJSON")); ok {
@@ -160,6 +162,19 @@ func (e *Encoder) append(dst []byte, v goja.Value, key string, optional bool) (_
 		}
 		return strconv.AppendBool(dst, v.ToBoolean()), false, nil
 	}
+}
+
+// source is the tree that o came from, or nil.
+func (e *Encoder) source(o *goja.Object) *Tree {
+	if e.Source != nil && e.Source.Known(o) {
+		return e.Source
+	}
+	for _, t := range e.Parsed {
+		if t.Known(o) {
+			return t
+		}
+	}
+	return nil
 }
 
 func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error) {
