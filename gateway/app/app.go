@@ -118,7 +118,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	g.fetching = destination.GuardedTransport()
 	fetcher := verify.NewHTTPFetcher(g.fetching)
 	g.live = live.New(&live.Builder{
-		Engine: g.engine, URLKey: key, Now: o.Now,
+		Engine: g.engine, URLKey: key, Now: o.Now, Cache: openPrograms(cfg.Data, o.Now),
 		Verify: verify.Options{Keys: verify.NewKeys(fetcher)},
 	})
 	g.activity = activity.New(o.Now)
