@@ -32,16 +32,8 @@ function decode(encoded) {
     return undefined
   }
   try {
-    return JSON.parse(exact(text))
+    return JSON.parse(text)
   } catch {
     return text
   }
-}
-
-// Integers that JavaScript would round become strings, as Google writes 64 bits in JSON elsewhere.
-function exact(text) {
-  if (!/\d{16}/.test(text)) return text
-  return text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
-    /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token,
-  )
 }
