@@ -323,7 +323,7 @@ func (d *destination) path(base string) {
 	case filepath.IsAbs(d.fields.Path):
 		d.Destination.Path = filepath.Clean(d.fields.Path)
 	case base == "":
-		d.complain(n, "bad-path", "expected an absolute path", "")
+		d.complain(n, "bad-path", "expected an absolute path", "such as /var/lib/switchhook/events.ndjson; relative paths work in config.yaml only")
 	default:
 		d.Destination.Path = filepath.Join(base, d.fields.Path)
 	}
