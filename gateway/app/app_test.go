@@ -18,9 +18,15 @@ import (
 
 	"switchhook/gateway/config"
 	"switchhook/gateway/hook"
+	"switchhook/gateway/script/worker"
 	"switchhook/gateway/store"
 	"switchhook/spec/diagnostic"
 )
+
+func TestMain(m *testing.M) {
+	worker.Main() // does not return in a process that runs handlers
+	os.Exit(m.Run())
+}
 
 const connector = `
 key: shop
