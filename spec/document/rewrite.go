@@ -331,6 +331,19 @@ func render(value json.RawMessage, flow bool, indent int) (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
+// Render writes JSON as YAML, on lines of their own, without a line break at the end. It reads as the same value again.
+func Render(value json.RawMessage) (string, error) {
+	text, err := render(value, false, 0)
+	if err != nil {
+		return "", err
+	}
+	doc, list := Parse("", []byte(text))
+	if list.HasErrors() || !sameJSON(doc.Root.JSON(), value) {
+		return "", fmt.Errorf("rendering a value: %w", ErrUnwritable)
+	}
+	return text, nil
+}
+
 // style undoes the style of JSON.
 func style(n *yaml.Node, flow bool) {
 	n.Style = 0
@@ -340,7 +353,8 @@ func style(n *yaml.Node, flow bool) {
 			n.Style = yaml.FlowStyle
 		}
 	case yaml.ScalarNode:
-		if n.Tag == "!!str" && (flow && strings.ContainsAny(n.Value, "\n,[]{}") || strings.ContainsAny(n.Value, "\u0085\u2028\u2029\uFEFF")) {
+		if n.Tag == "!!str" && (flow && strings.ContainsAny(n.Value, "\n,[]{}") || strings.ContainsAny(n.Value, "\r\t\u0085\u2028\u2029\uFEFF") ||
+			strings.Contains(n.Value, "\n") && strings.TrimLeft(n.Value, " \n") != n.Value) {
 			n.Style = yaml.DoubleQuotedStyle
 		}
 	}
