@@ -18,7 +18,8 @@
 //	          handshake is asked after the unsigned ones, and after verify.
 //	require   places of the request and what must stand there: a parameter
 //	          (parameters.NAME), a remembered value (state.NAME) or text.
-//	else      the status where that is not so, 403 unless given.
+//	else      the status where that is not so, 403 unless given. With verified also that of a request which did
+//	          not verify, then without a body, as providers want it that try a URL with wrong signatures.
 //	respond   the answer: status (200 unless given), headers, and text or json.
 //	          {query.x}, {header.x} and {body.x} stand for what the request has there (see package
 //	          template); in json, a string that is only one such reference keeps
@@ -82,6 +83,7 @@ type rule struct {
 
 	requirements []requirement
 	elseStatus   int
+	elseGiven    bool
 
 	function bool
 	confirm  *confirmation
@@ -181,6 +183,19 @@ func (h *Handshake) Matches(req *hook.Request, parsed func() *body.Parsed) bool 
 // verify accepted the request.
 func (h *Handshake) MatchesVerified(req *hook.Request, parsed func() *body.Parsed) bool {
 	return h.find(req, parsed, true) != nil
+}
+
+// Unverified is the status with which to answer, without a body, a request that did not verify and would
+// otherwise have been a handshake; 0 where none is declared.
+func (h *Handshake) Unverified(req *hook.Request, parsed func() *body.Parsed) int {
+	// Bodies of strangers are not looked into where nothing depends on it.
+	if !slices.ContainsFunc(h.rules, func(r *rule) bool { return r.verified && r.elseGiven }) {
+		return 0
+	}
+	if r := h.find(req, parsed, true); r != nil && r.elseGiven {
+		return r.elseStatus
+	}
+	return 0
 }
 
 func (h *Handshake) find(req *hook.Request, parsed func() *body.Parsed, verified bool) *rule {

@@ -393,6 +393,18 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+func TestUnverified(t *testing.T) {
+	h := mustParse(t, `
+- {when: {method: GET, query: {a: "1"}}, verified: true, else: 401, respond: {}}
+- {when: {method: GET, query: {a: "2"}}, verified: true, respond: {}}
+- {when: {method: GET, query: {a: "3"}}, require: {query.b: c}, else: 401, respond: {}}`)
+	for query, want := range map[string]int{"a=1": 401, "a=2": 0, "a=3": 0, "a=4": 0} {
+		if got := h.Unverified(request("GET", query, ""), func() *body.Parsed { return &body.Parsed{} }); got != want {
+			t.Errorf("%s: %d, want %d", query, got, want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	h := mustParse(t, `
 - {when: {method: GET}, require: {query.a: parameters.b.c, query.d: parameters.a, query.e: text}, remember: {z: query.z, y: query.y}, show: [z], respond: {}}

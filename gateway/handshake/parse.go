@@ -89,11 +89,12 @@ func (p *parser) rule(n *document.Node) *rule {
 		p.require(r, at)
 	}
 	if at := n.Get("else"); at != nil && p.decode(at, &r.elseStatus) {
+		r.elseGiven = true
 		if r.elseStatus < 400 || r.elseStatus > 499 {
 			p.add(at, "bad-status", "", "the status of a refusal is between 400 and 499")
 		}
-		if n.Get("require") == nil {
-			p.add(at, "missing-key", "", "else has no meaning without require")
+		if n.Get("require") == nil && !r.verified {
+			p.add(at, "missing-key", "", "else has no meaning without require or verified: true")
 		}
 	}
 	if at := n.Get("function"); at != nil {

@@ -235,8 +235,14 @@ func (r *run) verify(ctx context.Context) *Answered {
 		// Not the request's fault, such as a certificate that could not be fetched.
 		return r.unavailable("verifying", err)
 	}
-	return &Answered{Kind: "unverified", Reason: rejected.Reason,
+	answered := &Answered{Kind: "unverified", Reason: rejected.Reason,
 		Response: problem(401, "Unauthorized", rejected.Reason, r.req.ID)}
+	if shake := r.e.Webhook.Handshake; shake != nil {
+		if status := shake.Unverified(r.req, r.parsed); status != 0 {
+			answered.Response = &hook.Response{Status: status}
+		}
+	}
+	return answered
 }
 
 func (r *run) unavailable(doing string, err error) *Answered {
