@@ -83,7 +83,32 @@ workspaces:
 `
 
 func benchmarkPath(b *testing.B, withScript, withStore bool) {
+	var engine script.Engine = noScript{}
+	if withScript {
+		engine = script.NewInProcess(script.Options{})
+		defer engine.Close()
+	}
 	dir := b.TempDir()
+	var st ingest.Store = noStore{}
+	if withStore {
+		disk, err := sqlite.Open(filepath.Join(dir, "data"), sqlite.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer disk.Close()
+		st = disk
+	}
+	pipeline, l := pathOf(b, dir, engine, st)
+	addr := serveTarget(b, gatewayFunc(func(path string) (server.Target, bool) {
+		e := l.Current().Find(path)
+		return pipelineTarget{pipeline, e}, e != nil
+	}))
+	drive(b, addr, l.Current().Endpoints[0].Path)
+}
+
+// pathOf makes the path of a request behind the server, for the configuration above.
+func pathOf(b testing.TB, dir string, engine script.Engine, st ingest.Store) (*ingest.Pipeline, *live.Live) {
+	b.Helper()
 	for name, text := range map[string]string{"config.yaml": benchConfig, "connectors/bench.yml": benchConnector} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -97,9 +122,9 @@ func benchmarkPath(b *testing.B, withScript, withStore bool) {
 	if list.HasErrors() {
 		b.Fatal(list)
 	}
-	var engine script.Engine = script.NewInProcess(script.Options{})
-	defer engine.Close()
-	l := live.New(&live.Builder{Engine: engine, URLKey: make(live.URLKey, 32), Now: time.Now})
+	builder := script.NewInProcess(script.Options{})
+	defer builder.Close()
+	l := live.New(&live.Builder{Engine: builder, URLKey: make(live.URLKey, 32), Now: time.Now})
 	g, list := l.Reload(b.Context(), cfg)
 	if list.HasErrors() {
 		b.Fatal(list)
@@ -107,25 +132,33 @@ func benchmarkPath(b *testing.B, withScript, withStore bool) {
 	if problems := g.Problems(); len(problems) > 0 {
 		b.Fatal(problems)
 	}
-	if !withScript {
-		engine = noScript{}
-	}
-	var st ingest.Store = noStore{}
-	if withStore {
-		disk, err := sqlite.Open(cfg.Data, sqlite.Options{})
-		if err != nil {
-			b.Fatal(err)
+	return ingest.New(ingest.Options{Engine: engine, Store: st, Subscriptions: l, Now: time.Now,
+		NewID: func() string { return "x" }, Logger: slog.New(slog.DiscardHandler)}), l
+}
+
+// TestPathAllocations holds how much the path of a request allocates between the server and the store. Unlike
+// time this does not depend on the machine.
+func TestPathAllocations(t *testing.T) {
+	engine := script.NewInProcess(script.Options{})
+	defer engine.Close()
+	pipeline, l := pathOf(t, t.TempDir(), engine, noStore{})
+	e := l.Current().Endpoints[0]
+	body := pushPayload()
+	mac := hmac.New(sha256.New, []byte("s3cret"))
+	mac.Write(body)
+	headers := hook.Headers{{Name: "Content-Type", Value: "application/json"}, {Name: "X-GitHub-Event", Value: "push"},
+		{Name: "X-Hub-Signature-256", Value: "sha256=" + hex.EncodeToString(mac.Sum(nil))}}
+	n := testing.AllocsPerRun(100, func() {
+		req := &hook.Request{Method: "POST", Path: e.Path, Headers: headers, Body: body, ReceivedAt: time.Now()}
+		if resp := pipeline.Receive(t.Context(), e, req); resp.Status != 200 {
+			t.Fatalf("status %d: %s", resp.Status, resp.Body)
 		}
-		defer disk.Close()
-		st = disk
+	})
+	if limit := 275.0; n > limit {
+		t.Errorf("%v allocations, more than %v", n, limit)
+	} else {
+		t.Logf("%v allocations", n)
 	}
-	pipeline := ingest.New(ingest.Options{Engine: engine, Store: st, Subscriptions: l, Now: time.Now,
-		NewID: func() string { return "x" }, Logger: slog.New(slog.DiscardHandler)})
-	addr := serveTarget(b, gatewayFunc(func(path string) (server.Target, bool) {
-		e := l.Current().Find(path)
-		return pipelineTarget{pipeline, e}, e != nil
-	}))
-	drive(b, addr, g.Endpoints[0].Path)
 }
 
 // drive sends b.N requests over 64 connections, as cheaply as it can.

@@ -29,7 +29,9 @@ type Parsed struct {
 	// Raw reports that JSON is a sub-slice of the raw body.
 	Raw    bool
 	Offset int
-	Text   string
+	// Index are the objects and arrays of JSON as Index finds them, where that is known already; else nil.
+	Index []Container
+	Text  string
 	// Note says why a body with content has Kind None, or what was repaired; "" otherwise.
 	Note string
 	// OverLimit reports that the body was not parsed because it exceeds a limit of

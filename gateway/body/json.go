@@ -34,13 +34,15 @@ type Container struct {
 // Index checks that data is one JSON value as scanJSON does, and returns all its objects and arrays in the order in
 // which they begin. With it a reader passes over parts without looking at them. The error is a *SyntaxError.
 func Index(data []byte) ([]Container, error) {
-	// A guess that is mostly right and never large against the text.
-	index := make([]Container, 0, min(16+len(data)/96, 4096))
+	index := newIndex(len(data))
 	if _, _, _, mistake := scanJSON(data, &index); mistake != nil {
 		return nil, mistake
 	}
 	return index, nil
 }
+
+// newIndex has room for the containers of most texts of a size, and is never large against it.
+func newIndex(size int) []Container { return make([]Container, 0, min(16+size/96, 4096)) }
 
 // scanJSON checks that data is one JSON value with nothing but space around it,
 // nested no deeper than MaxDepth. It returns where the value begins and ends, and whether

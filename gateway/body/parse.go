@@ -78,13 +78,17 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 	if bytes.HasPrefix(raw, []byte("\xEF\xBB\xBF")) {
 		skip, note = 3, "a byte order mark in front was passed over"
 	}
-	start, end, ascii, mistake := scanJSON(raw[skip:], nil)
+	index := newIndex(len(raw))
+	start, end, ascii, mistake := scanJSON(raw[skip:], &index)
 	if mistake == nil && (ascii || charsetName == "" || utf8.Valid(raw)) {
+		if start > 0 { // the index counts from the space in front
+			index = nil
+		}
 		start, end = start+skip, end+skip
 		if !ascii && !utf8.Valid(raw[start:end]) {
 			note = join(note, "strings in the JSON contain bytes that are not UTF-8")
 		}
-		return &Parsed{Kind: JSON, JSON: raw[start:end:end], Raw: true, Offset: start, Note: note}
+		return &Parsed{Kind: JSON, JSON: raw[start:end:end], Raw: true, Offset: start, Index: index, Note: note}
 	}
 	// What is not UTF-8 may be in another charset, named or shown by its byte order mark.
 	d, unknown := charset(charsetName)

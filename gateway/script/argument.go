@@ -152,10 +152,14 @@ func (c *call) makeData() goja.Value {
 	}
 	switch b.Kind {
 	case body.JSON:
-		tree, err := c.parser.Parse(b.JSON)
-		if err != nil {
-			c.reject(err)
+		index := b.Index
+		if index == nil {
+			var err error
+			if index, err = body.Index(b.JSON); err != nil {
+				c.reject(err)
+			}
 		}
+		tree := c.parser.ParseIndexed(b.JSON, index)
 		c.data = tree
 		c.encoder.Source = tree
 		return tree.Root()

@@ -48,14 +48,15 @@ func push() []byte {
 	return b
 }
 
-func benchmark(b *testing.B, code string) {
+// prepare makes an engine, a program of code and what it is to be called with.
+func prepare(b testing.TB, code string) (script.Engine, *script.Program, *script.HandleInput) {
 	b.Helper()
 	p, list := script.Build(script.Source{Connector: "github", Function: "handle", Code: code, File: "github.yml", Line: 1, Column: 1})
 	if p == nil {
 		b.Fatal(list)
 	}
 	e := script.NewInProcess(script.Options{})
-	defer e.Close()
+	b.Cleanup(func() { _ = e.Close() })
 	text := push()
 	in := &script.HandleInput{
 		Request: &hook.Request{
@@ -69,6 +70,12 @@ func benchmark(b *testing.B, code string) {
 	if _, err := e.Handle(context.Background(), p, in); err != nil {
 		b.Fatal(err)
 	}
+	return e, p, in
+}
+
+func benchmark(b *testing.B, code string) {
+	b.Helper()
+	e, p, in := prepare(b, code)
 	b.ReportAllocs()
 	b.ResetTimer()
 	var before, after syscall.Rusage
@@ -85,13 +92,41 @@ func benchmark(b *testing.B, code string) {
 	b.ReportMetric(float64(cpu)/float64(b.N)/1e3, "cpu-us/op")
 }
 
+// passThrough reads three fields and passes the whole body on.
+const passThrough = `export default function handle({ data, headers }) {
+	const type = headers["x-github-event"], repo = data.repository.full_name
+	return { events: [{ selector: type + "/" + repo, payload: data, id: headers["x-github-delivery"] }, { selector: "ref/" + data.ref, payload: data }] }
+}`
+
+// TestAllocations holds how much a call allocates, which unlike time does not depend on the machine: most of what a call
+// costs, it costs by allocating.
+func TestAllocations(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit float64
+		code  string
+	}{
+		"nothing":      {72, `export default function handle() {}`},
+		"pass-through": {262, passThrough},
+		"changed":      {385, `export default function handle({ data }) { data.seen = true; return { events: [{ selector: "a", payload: data }, { selector: "b", payload: data }] } }`},
+	} {
+		e, p, in := prepare(t, c.code)
+		n := testing.AllocsPerRun(100, func() {
+			if _, err := e.Handle(context.Background(), p, in); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > c.limit {
+			t.Errorf("%s: %v allocations, more than %v", name, n, c.limit)
+		} else {
+			t.Logf("%s: %v allocations", name, n)
+		}
+	}
+}
+
 // BenchmarkHandle is one call: a push of 7 KB becomes two events with it as their payload.
 func BenchmarkHandle(b *testing.B) {
 	for name, code := range map[string]string{
-		"pass-through": `export default function handle({ data, headers }) {
-			const type = headers["x-github-event"], repo = data.repository.full_name
-			return { events: [{ selector: type + "/" + repo, payload: data, id: headers["x-github-delivery"] }, { selector: "ref/" + data.ref, payload: data }] }
-		}`,
+		"pass-through": passThrough,
 		"async": `export default async function handle({ data, headers }) {
 			return { events: [{ selector: headers["x-github-event"] + "/" + data.repository.full_name, payload: data }, { selector: "ref/" + data.ref, payload: data }] }
 		}`,

@@ -76,13 +76,18 @@ func (p *Parser) Parse(text []byte) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.ParseIndexed(text, index), nil
+}
+
+// ParseIndexed is Parse of a text whose index is known.
+func (p *Parser) ParseIndexed(text []byte, index []body.Container) *Tree {
 	p.Prepare()
 	t := &Tree{Parser: p, text: unsafe.String(unsafe.SliceData(text), len(text)), index: index}
 	t.known = make(map[*goja.Object]*container, min(len(index), 16))
 	r := reader{tree: t}
 	r.space()
 	t.root = r.value()
-	return t, nil
+	return t
 }
 
 // reader reads values of a text that was found to be JSON.
