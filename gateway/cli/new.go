@@ -115,7 +115,11 @@ func (p *program) ask(c *cobra.Command, answers *starter.Connector, yes bool) er
 		}
 		for asking && !c.Flags().Changed(flag) {
 			fmt.Fprintf(p.streams.Err, "%s [%s]: ", text, *answer)
-			line, err := lines.ReadString('\n')
+			line, err := readLine(c.Context(), lines)
+			var exit *exitError
+			if errors.As(err, &exit) {
+				return err
+			}
 			if err != nil && !errors.Is(err, io.EOF) {
 				return fmt.Errorf("reading the answer: %w", err)
 			}
@@ -160,13 +164,32 @@ func (p *program) ask(c *cobra.Command, answers *starter.Connector, yes bool) er
 		}
 		return nil
 	}
-	if err := question("header", "The header with the signature", &answers.Header, starter.HeaderFor(answers.Key, answers.Scheme), nil); err != nil {
+	if err := question("header", "The header with the signature or token", &answers.Header, starter.HeaderFor(answers.Key, answers.Scheme), nil); err != nil {
 		return err
 	}
 	if !headerName.MatchString(answers.Header) {
 		return usageError("--header: %q is not the name of a header", answers.Header)
 	}
 	return nil
+}
+
+// readLine reads a line, or gives up when ctx ends; then the program ends, and the reading with it.
+func readLine(ctx context.Context, from *bufio.Reader) (string, error) {
+	type answer struct {
+		line string
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		line, err := from.ReadString('\n')
+		read <- answer{line, err}
+	}()
+	select {
+	case a := <-read:
+		return a.line, a.err
+	case <-ctx.Done():
+		return "", usageError("interrupted")
+	}
 }
 
 var headerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
@@ -202,9 +225,9 @@ func (p *program) newConnector(ctx context.Context, answers starter.Connector, p
 	}
 	fmt.Fprintf(p.streams.Out, `%s is ready: check finds nothing, and %d fixtures pass.
 
-  %s   makes events of requests
-  %s   what comes in, and what is expected
-  switchhook test %s --watch
+Its handler makes events of requests:   %s
+Requests, and what is expected of them: %s
+To run them again after each save:      switchhook test %s --watch
 
 To receive, add an integration of it to %s:
 
