@@ -39,12 +39,19 @@ func (c *Console) listSubscriptions(r *http.Request) (int, any, error) {
 func (c *Console) subscriptions(workspace, cursor string, limit int) (found []*live.Resolved, next string) {
 	byID := func(a, b *live.Resolved) int { return strings.Compare(a.Subscription.ID(), b.Subscription.ID()) }
 	// There may be a million: only the first limit+1 behind the cursor are kept.
+	last := "" // what comes after it is on no page of now
 	trim := func() {
 		slices.SortFunc(found, byID)
-		found = found[:min(len(found), limit+1)]
+		if len(found) > limit {
+			found = found[:limit+1]
+			last = found[limit].Subscription.ID()
+		}
 	}
 	add := func(s *live.Resolved) bool {
-		if (workspace == "" || s.Subscription.Workspace == workspace) && s.Subscription.ID() > cursor {
+		if workspace != "" && s.Subscription.Workspace != workspace {
+			return true
+		}
+		if id := s.Subscription.ID(); id > cursor && (last == "" || id < last) {
 			if found = append(found, s); len(found) > 4*limit+1000 {
 				trim()
 			}
