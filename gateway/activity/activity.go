@@ -7,6 +7,8 @@
 package activity
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,12 @@ const (
 	maxWebhooks     = 10_000
 	maxDestinations = 5_000
 	maxReloads      = 100
+
+	// Samples of requests that were not stored: how many, and how much of each.
+	maxSamples      = 256
+	samplesASecond  = 4 // of one webhook, so that a flood leaves something of the others
+	maxSampleHeader = 8 << 10
+	maxSamplePath   = 1 << 10
 )
 
 // Log is what happened lately. Its methods may be called from any goroutine.
@@ -40,6 +48,8 @@ type Log struct {
 	webhooks     map[Webhook]*traffic
 	destinations map[string]*sendings
 	reloads      []Reload // newest last
+	samples      [maxSamples]*ingest.Turned
+	sampled      int // ever
 
 	streams atomic.Pointer[[]*Stream] // replaced whole; nil where nobody listens
 	opening sync.Mutex
@@ -152,9 +162,41 @@ func (l *Log) Turned(t ingest.Turned) {
 		failed = true
 	}
 	i.ack.add(t.Took)
-	l.webhook(Webhook{t.Workspace, t.Integration, t.Webhook, t.Connector}, now).add(now, failed)
+	w := l.webhook(Webhook{t.Workspace, t.Integration, t.Webhook, t.Connector}, now)
+	w.add(now, failed)
+	if w.sample(now) {
+		l.samples[l.sampled%maxSamples] = sample(t)
+		l.sampled++
+	}
 	l.mu.Unlock()
 	l.publishTurned(&t)
+}
+
+// sample is what is kept of a request that was not stored.
+func sample(t ingest.Turned) *ingest.Turned {
+	t.Path = strings.Clone(t.Path[:min(len(t.Path), maxSamplePath)])
+	size, fields := 0, 0
+	for _, h := range t.Headers {
+		if size += len(h.Name) + len(h.Value); size > maxSampleHeader {
+			break
+		}
+		fields++
+	}
+	t.Headers = slices.Clone(t.Headers[:fields])
+	return &t
+}
+
+// Turns are samples of the last requests that were answered without being
+// stored, newest first: of each webhook the first few of a second. They have
+// no body, and the beginning of their headers only.
+func (l *Log) Turns() []ingest.Turned {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []ingest.Turned
+	for n := l.sampled - 1; n >= max(0, l.sampled-maxSamples); n-- {
+		list = append(list, *l.samples[n%maxSamples])
+	}
+	return list
 }
 
 // Attempted implements deliver.Observer.

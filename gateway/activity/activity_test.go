@@ -2,6 +2,7 @@ package activity_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -208,6 +209,29 @@ func TestStreams(t *testing.T) {
 	}
 	if open, _ := l.Streams(); open != 0 {
 		t.Errorf("%d are open after all were closed", open)
+	}
+}
+
+func TestSamples(t *testing.T) {
+	l, c := start()
+	turn := func(webhook string, n int) {
+		for i := range n {
+			l.Turned(ingest.Turned{ID: fmt.Sprint(webhook, i), Webhook: webhook, Kind: "unverified", Path: strings.Repeat("p", 5000),
+				Headers: hook.Headers{{Name: "a", Value: strings.Repeat("v", 8000)}, {Name: "b", Value: strings.Repeat("v", 8000)}}})
+		}
+	}
+	turn("flood", 1000)
+	turn("quiet", 1)
+	got := l.Turns()
+	if len(got) != 5 || got[0].ID != "quiet0" || got[1].ID != "flood3" || len(got[0].Path) != 1024 || len(got[0].Headers) != 1 {
+		t.Fatalf("%d samples, the first with a path of %d and %d fields", len(got), len(got[0].Path), len(got[0].Headers))
+	}
+	for range 100 {
+		c.pass(time.Second)
+		turn("flood", 1000)
+	}
+	if got := l.Turns(); len(got) != 256 || got[0].ID != "flood3" {
+		t.Errorf("%d samples", len(got))
 	}
 }
 

@@ -101,7 +101,20 @@ func (t *Traffic) Sums() (all, failed int) {
 	return all, failed
 }
 
-type traffic = perMinute
+// traffic is the requests to one webhook.
+type traffic struct {
+	perMinute
+	sampledAt, samples int64 // the second in which so many samples were taken
+}
+
+// sample reports whether another sample may be taken.
+func (t *traffic) sample(now time.Time) bool {
+	if at := now.Unix(); t.sampledAt != at {
+		t.sampledAt, t.samples = at, 0
+	}
+	t.samples++
+	return t.samples <= samplesASecond
+}
 
 // webhook is the traffic of one. The lock is held.
 func (l *Log) webhook(w Webhook, now time.Time) *traffic {
@@ -167,7 +180,7 @@ func (l *Log) TrafficOf(w Webhook) Traffic {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.webhooks[w]; p != nil {
-		t.add(p, l.now())
+		t.add(&p.perMinute, l.now())
 	}
 	return t
 }
@@ -182,7 +195,7 @@ func (l *Log) TrafficByConnector() map[string]*Traffic {
 		if all[w.Connector] == nil {
 			all[w.Connector] = &Traffic{}
 		}
-		all[w.Connector].add(p, now)
+		all[w.Connector].add(&p.perMinute, now)
 	}
 	return all
 }

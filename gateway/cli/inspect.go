@@ -49,7 +49,16 @@ type timeline struct {
 type shownEvent struct {
 	ID, Key, Selector, Type string
 	Payload                 json.RawMessage
+	PayloadSize             int
 	Duplicate               bool
+}
+
+// shownPayload is what is shown of the payload; the API leaves out those that are very large.
+func (e *shownEvent) shownPayload() string {
+	if e.Payload == nil {
+		return fmt.Sprintf("(%d bytes, too large to show)", e.PayloadSize)
+	}
+	return short(string(e.Payload))
 }
 
 func (p *program) inspectCommand() *cobra.Command {
@@ -135,7 +144,7 @@ func (t *timeline) write(b *strings.Builder) {
 		if e.Duplicate {
 			mark = "  duplicate, not delivered"
 		}
-		line("\nevent %s  %s%s\n%s", e.ID, e.Selector, mark, indent(short(string(e.Payload))))
+		line("\nevent %s  %s%s\n%s", e.ID, e.Selector, mark, indent(e.shownPayload()))
 		delivered := false
 		for _, d := range t.Deliveries {
 			if d.EventID != e.ID {

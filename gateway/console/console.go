@@ -114,6 +114,7 @@ func (c *Console) routes() map[string]http.Handler {
 		"GET /requests/{id}":           c.getRequest,
 		"GET /requests/{id}/explain":   c.explainRequest,
 		"POST /requests/{id}/replay":   c.replayRequest,
+		"GET /turned":                  c.listTurned,
 		"GET /deliveries":              c.listDeliveries,
 		"GET /deliveries/{id}":         c.getDelivery,
 		"POST /deliveries/{id}/replay": c.replayDelivery,

@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"switchhook/gateway/hook"
+	"switchhook/gateway/ingest"
 )
 
 // contract checks answers against the OpenAPI document that the console serves.
@@ -289,6 +292,13 @@ func TestContract(t *testing.T) {
 	call("GET", api+"/requests/"+first+"/explain?event=none", "", 404)
 	call("POST", api+"/requests/"+first+"/replay?dryRun=true", "", 200)
 	call("POST", api+"/requests/"+failed+"/replay", "", 200)
+	w.activity.Turned(ingest.Turned{ID: "req_9", Workspace: "main", Integration: "shop", Webhook: "events", Connector: "shop", Method: "POST", Path: "/x",
+		Kind: "unverified", Reason: "the signature does not match", Status: 401, Headers: hook.Headers{{Name: "Authorization", Value: "header-secret"}}})
+	call("GET", api+"/turned?kind=unverified&workspace=main", "", 200)
+	call("GET", api+"/turned?kind=nothing", "", 400)
+	if got := items(w.call("GET", "/turned", "", 200)); len(got) != 1 || len(items(w.call("GET", "/turned?webhook=other", "", 200))) != 0 {
+		t.Errorf("turned: %v", got)
+	}
 	call("GET", api+"/deliveries", "", 200)
 	delivery := w.deliver.offered[0].ID
 	call("GET", api+"/deliveries/"+delivery, "", 200)

@@ -227,3 +227,26 @@ func TestStream(t *testing.T) {
 		t.Errorf("after the end: %q", kind)
 	}
 }
+
+// TestLargePayloads sees to it that an answer does not repeat a large body for
+// every event.
+func TestLargePayloads(t *testing.T) {
+	w := newWorld(t, "export default ({data}) => ({events: Array.from({length: 50}, (_, i) => ({selector: 'order/' + i, payload: data}))})", loopback, "")
+	id := w.receive(`{"text": "` + strings.Repeat("x", 1<<20) + `"}`)
+	for _, call := range []struct{ method, path, list string }{{"GET", "/requests/" + id, "events"}, {"POST", "/requests/" + id + "/replay?dryRun=true", "stored"}} {
+		v := w.call(call.method, call.path, "", 200)
+		shown := 0
+		for _, e := range v[call.list].([]any) {
+			e := e.(map[string]any)
+			if e["payloadSize"] != float64(1<<20+12) {
+				t.Fatalf("payloadSize: %v", e["payloadSize"])
+			}
+			if e["payload"] != nil {
+				shown++
+			}
+		}
+		if shown != 7 || len(v[call.list].([]any)) != 50 {
+			t.Errorf("%s shows %d payloads of %d", call.path, shown, len(v[call.list].([]any)))
+		}
+	}
+}

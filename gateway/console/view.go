@@ -152,12 +152,14 @@ type response struct {
 }
 
 type event struct {
-	ID        string          `json:"id,omitempty"`
-	Key       string          `json:"key,omitempty"`
-	Selector  string          `json:"selector"`
-	Type      string          `json:"type,omitempty"`
-	Payload   json.RawMessage `json:"payload,omitempty"`
-	Duplicate bool            `json:"duplicate,omitempty"`
+	ID       string          `json:"id,omitempty"`
+	Key      string          `json:"key,omitempty"`
+	Selector string          `json:"selector"`
+	Type     string          `json:"type,omitempty"`
+	Payload  json.RawMessage `json:"payload,omitempty"`
+	// PayloadSize is in bytes; a payload that would make the answer too large is left out.
+	PayloadSize int  `json:"payloadSize"`
+	Duplicate   bool `json:"duplicate,omitempty"`
 }
 
 type delivery struct {
@@ -210,16 +212,29 @@ func viewRequest(s *store.Stored) request {
 	return v
 }
 
-func viewEvents(events []*hook.Event) []event {
-	views := make([]event, len(events))
-	for i, e := range events {
-		views[i] = viewEvent(e)
+// shownPayloads bounds the payloads of one list of events together: a handler
+// may pass on a large body very many times.
+const shownPayloads = 8 << 20
+
+// eventViewer makes views until the payloads are too many.
+type eventViewer struct{ left int }
+
+func (v *eventViewer) view(e *hook.Event) event {
+	shown := event{ID: e.ID, Key: e.Key, Selector: e.Selector, Type: e.Type, PayloadSize: len(e.Payload), Duplicate: e.Duplicate}
+	if len(e.Payload) <= v.left {
+		v.left -= len(e.Payload)
+		shown.Payload = viewPayload(e.Payload)
 	}
-	return views
+	return shown
 }
 
-func viewEvent(e *hook.Event) event {
-	return event{e.ID, e.Key, e.Selector, e.Type, viewPayload(e.Payload), e.Duplicate}
+func viewEvents(events []*hook.Event) []event {
+	v := eventViewer{shownPayloads}
+	views := make([]event, len(events))
+	for i, e := range events {
+		views[i] = v.view(e)
+	}
+	return views
 }
 
 // viewPayload is a payload within JSON, which must be UTF-8.
