@@ -134,7 +134,7 @@ func (c *Console) replayQuery(order *replayOrder) (store.DeliveryQuery, error) {
 		q.State = hook.DeliveryState(order.State)
 	}
 	if order.Subscription == "" && order.Selector == "" && order.After == "" && order.Before == "" {
-		return q, badRequest("give at least one of subscription, selector, after and before")
+		return q, badRequest("give at least one of subscription, selector (** for all), after and before")
 	}
 	if q.After, err = parseTime("after", order.After); err != nil {
 		return q, err
