@@ -106,7 +106,7 @@ func (b *bench) examine(t *testing.T, path string) []string {
 		t.Fatal(findings)
 	}
 	suite := &fixture.Suite{Name: c.Key, Results: b.runner.RunConnector(t.Context(), c, cases)}
-	if n := fixture.Count([]*fixture.Suite{suite}); n.Failed > 0 || n.Skipped > 0 {
+	if n := fixture.Count([]*fixture.Suite{suite}); n.Failed+n.Broken > 0 || n.Skipped > 0 {
 		var text bytes.Buffer
 		(&fixture.Text{W: &text}).Report([]*fixture.Suite{suite}, 0)
 		x.complain("fixtures fail:\n%s", &text)

@@ -125,3 +125,45 @@ func TestRewriteFixtures(t *testing.T) {
 		visit(doc.Root)
 	}
 }
+
+// Whatever is changed in whatever document: the result reads as it has to, or
+// the change is refused, and nothing else in the text changes.
+func FuzzRewrite(f *testing.F) {
+	for _, seed := range []string{"a: 1 # c\nb: [x, {y: 'z'}]\n", "- a: |\n    text\n  b: >-\n    more\n- !t {c: \"d\"}\n", "x: &a\n  y: *b\n", "? a\n: b\n", "{a: b, c: [d], }", "a:\n\n  - b\n\n  # c\n  - d: e\n    f:\n"} {
+		for place := range uint8(6) {
+			f.Add(seed, place, uint8(place))
+		}
+	}
+	values := []string{`"word"`, `{"a": {"b": [1]}}`, `[]`, `"two\nlines"`, `null`, `[1, {"x": "y: z"}]`, ``}
+	f.Fuzz(func(t *testing.T, source string, place, what uint8) {
+		doc, list := document.Parse("x.yml", []byte(source))
+		if list.HasErrors() {
+			return
+		}
+		var nodes []*document.Node
+		var visit func(n *document.Node)
+		visit = func(n *document.Node) {
+			nodes = append(nodes, n)
+			for _, e := range n.Entries() {
+				visit(e.Value)
+			}
+			for _, item := range n.Items() {
+				visit(item)
+			}
+		}
+		visit(doc.Root)
+		n := nodes[int(place)%len(nodes)]
+		value := values[int(what)%len(values)]
+		got, err := doc.Rewrite([]document.Edit{{Node: n, Value: json.RawMessage(value), Remove: value == "", Append: what > 200 && value != ""}})
+		if err != nil {
+			return
+		}
+		changed, list := document.Parse("x.yml", got)
+		if list.HasErrors() {
+			t.Fatalf("%q became %q: %v", source, got, list)
+		}
+		if n != doc.Root && what <= 200 && value != "" && len(changed.Root.JSON()) == 0 {
+			t.Fatalf("%q became %q", source, got)
+		}
+	})
+}
