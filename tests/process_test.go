@@ -225,3 +225,21 @@ func (r *receiver) all() (events, twice int) {
 func (r *receiver) destination() string {
 	return fmt.Sprintf(`{type: http, url: "%s", allow: [127.0.0.0/8], retry: {delays: [0s, 50ms, 100ms, 200ms, 500ms, 1s, 1s, 1s, 1s, 1s], timeout: 5s}}`, r.URL)
 }
+
+// syncBuffer is a buffer that a process writes to while a test reads it.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
