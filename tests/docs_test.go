@@ -184,7 +184,7 @@ func TestVerifyPage(t *testing.T) {
 	number := 0
 	var missing []string
 	for _, scheme := range names {
-		if !regexp.MustCompile(`(?m)^\s*(verify: |- |.*)\{?scheme: ` + regexp.QuoteMeta(scheme) + `\b`).MatchString(page) && !(scheme == "none" && strings.Contains(page, "verify: none")) {
+		if !regexp.MustCompile(`(?m)^\s*(verify: |- |.*)\{?scheme: `+regexp.QuoteMeta(scheme)+`\b`).MatchString(page) && !(scheme == "none" && strings.Contains(page, "verify: none")) {
 			missing = append(missing, scheme)
 		}
 	}
