@@ -73,7 +73,7 @@ func parse(path string, source []byte, opt Options) (*Config, diagnostic.List) {
 	if l.list.HasErrors() {
 		return nil, l.list
 	}
-	hideSecrets(l.doc, l.doc.Root, "")
+	hideSecrets(l.doc)
 	l.list.Add(l.doc.Expand(l.expand.expand)...)
 	unexpanded := l.list.HasErrors()
 	if kind := l.doc.Root.Kind; kind != document.Map && kind != document.Null {
@@ -122,25 +122,40 @@ func (l *loader) absolute(path string) string {
 // hideSecrets keeps what may be secret out of code frames: values of keys
 // that are secret by their meaning, also when the key is misspelled, and URLs
 // with a user or a query.
-func hideSecrets(doc *document.Document, n *document.Node, within string) {
-	for _, item := range n.Items() {
-		hideSecrets(doc, item, within)
-	}
-	for _, e := range n.Entries() {
-		word := strings.ToLower(e.Key)
-		secret := diagnostic.Nearest(e.Key, []string{"token", "secret", "secrets", "urlKey", "password", "headers", "parameters"}) != "" ||
-			strings.Contains(word, "token") || strings.Contains(word, "secret") || strings.Contains(word, "password") ||
-			slices.Contains([]string{"headers", "parameters", "urlkey"}, word)
-		isURL := e.Value.Kind == document.String && strings.Contains(e.Value.Value, "://") && strings.ContainsAny(e.Value.Value, "@?")
-		switch {
-		case secret && !(within == "subscriptions" && e.Key == "parameters") || isURL:
-			doc.Hide(e.Value)
-		case within == "subscriptions" || e.Key == "subscriptions":
-			hideSecrets(doc, e.Value, "subscriptions")
-		default:
-			hideSecrets(doc, e.Value, e.Key)
+func hideSecrets(doc *document.Document) {
+	var hidden []*document.Node
+	var walk func(n *document.Node, within string)
+	meaning := map[string]bool{} // whether a key is secret, since most keys occur often
+	walk = func(n *document.Node, within string) {
+		for _, item := range n.Items() {
+			walk(item, within)
+		}
+		for _, e := range n.Entries() {
+			secret, known := meaning[e.Key]
+			if !known {
+				secret = isSecretKey(e.Key)
+				meaning[e.Key] = secret
+			}
+			isURL := e.Value.Kind == document.String && strings.Contains(e.Value.Value, "://") && strings.ContainsAny(e.Value.Value, "@?")
+			switch {
+			case secret && !(within == "subscriptions" && e.Key == "parameters") || isURL:
+				hidden = append(hidden, e.Value)
+			case within == "subscriptions" || e.Key == "subscriptions":
+				walk(e.Value, "subscriptions")
+			default:
+				walk(e.Value, e.Key)
+			}
 		}
 	}
+	walk(doc.Root, "")
+	doc.Hide(hidden...)
+}
+
+func isSecretKey(key string) bool {
+	word := strings.ToLower(key)
+	return diagnostic.Nearest(key, []string{"token", "secret", "secrets", "urlKey", "password", "headers", "parameters"}) != "" ||
+		strings.Contains(word, "token") || strings.Contains(word, "secret") || strings.Contains(word, "password") ||
+		slices.Contains([]string{"headers", "parameters", "urlkey"}, word)
 }
 
 // check finds values that are of the right type, but out of range or at odds

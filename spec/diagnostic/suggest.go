@@ -26,9 +26,13 @@ func Nearest(word string, candidates []string) string {
 		}
 		distance, plainCandidate := 0, plain(c)
 		if string(plainCandidate) != string(plainWord) {
-			distance = editDistance(plainWord, plainCandidate)
 			// What counts is the share of letters that differ; where all do, nothing is left of the word.
-			if distance > max(1, len(plainCandidate)/3) || distance >= len(plainCandidate) || distance >= len(plainWord) {
+			limit := max(1, len(plainCandidate)/3)
+			if len(plainWord)-len(plainCandidate) > limit || len(plainCandidate)-len(plainWord) > limit {
+				continue // as many letters at least
+			}
+			distance = editDistance(plainWord, plainCandidate)
+			if distance > limit || distance >= len(plainCandidate) || distance >= len(plainWord) {
 				continue
 			}
 		}
@@ -41,8 +45,10 @@ func Nearest(word string, candidates []string) string {
 
 // plain is what is left of a word without case, dashes, underscores and spaces.
 func plain(s string) []rune {
-	return []rune(strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(s)))
+	return []rune(strings.ToLower(separators.Replace(s)))
 }
+
+var separators = strings.NewReplacer("-", "", "_", "", " ", "")
 
 // editDistance counts insertions, deletions, substitutions and swaps of
 // neighbours (the optimal string alignment distance).

@@ -97,11 +97,13 @@ func unusedRunes(source []byte, n int) []rune {
 // stands in the file and may be a secret, so it is not shown to anybody.
 func (n *Node) Expanded() bool { return n.expanded }
 
-// Hide masks the scalars of n, in diagnostics made from now on, in the source
+// Hide masks the scalars of the nodes, in diagnostics made from now on, in the source
 // that they show. Call it before Expand. A mere reference such as ${TOKEN} stays readable.
-func (d *Document) Hide(n *Node) {
+func (d *Document) Hide(nodes ...*Node) {
 	d.source = bytes.Clone(d.source)
-	d.hide(n)
+	for _, n := range nodes {
+		d.hide(n)
+	}
 }
 
 func (d *Document) hide(n *Node) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,33 @@ func TestReport(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "performance-compare.svg")); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is simulated agrees with arithmetic: below its limit a machine answers in about the time that handling and a commit
+// take, beyond it waiting grows, and the limit that is lowest is the one that is named.
+func TestCapacity(t *testing.T) {
+	f := figures{Receive: 200e-6, Record: 60e-6, Written: 24_000, Delivery: 60e-6, Sync: 300e-6}
+	small, large := nodes[0], nodes[2]
+	if l := f.limits(small, 0); l[0].what != "disk" || l[1].what != "processors" || math.Abs(l[1].rate-7000) > 1 {
+		t.Errorf("small: %v", l)
+	}
+	if l := f.limits(large, 0); l[0].what != "the one writer of the store" || math.Abs(l[0].rate-0.7/60e-6) > 1 {
+		t.Errorf("large: %v", l)
+	}
+	random := func() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+	idle, _ := f.simulate(small, 10, 2_000, random())
+	if idle < 400*time.Microsecond || idle > 700*time.Microsecond {
+		t.Errorf("a request alone takes %v", idle)
+	}
+	_, within := f.simulate(small, 7_000, 50_000, random())
+	_, beyond := f.simulate(small, 20_000, 50_000, random())
+	if within > 20*time.Millisecond || beyond < 10*within {
+		t.Errorf("p99 within the limit %v, beyond it %v", within, beyond)
+	}
+	text := string(f.capacity())
+	if !strings.Contains(text, "| 1M |") || strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
+		t.Error(text)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,7 +75,7 @@ func drive(ctx context.Context, p *program, connections int, d time.Duration, ne
 	cancel(nil)
 	clients.Wait()
 	if err != nil {
-		return result{}, fmt.Errorf("%s: %w", p.name, err)
+		return result{}, fmt.Errorf("%s: %w\n%s", p.name, err, p.lastWords())
 	}
 	all := slices.Concat(times...)
 	if len(all) == 0 {
@@ -87,54 +88,62 @@ func drive(ctx context.Context, p *program, connections int, d time.Duration, ne
 	}, nil
 }
 
-// connection sends requests until ctx ends.
+// connection sends requests until ctx ends, over one connection at a time: the server may close it after an answer.
 func connection(ctx context.Context, addr string, next func() []byte, took func(time.Duration)) error {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
-	r := bufio.NewReaderSize(conn, 16<<10)
 	for ctx.Err() == nil {
-		began := time.Now()
-		if _, err := conn.Write(next()); err != nil {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
 			return err
 		}
-		if err := answer(r); err != nil {
+		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+		r := bufio.NewReaderSize(conn, 16<<10)
+		for closed := false; !closed && err == nil && ctx.Err() == nil; {
+			began := time.Now()
+			if _, err = conn.Write(next()); err == nil {
+				if closed, err = answer(r); err == nil {
+					took(time.Since(began))
+				}
+			}
+		}
+		stop()
+		_ = conn.Close()
+		if err != nil {
 			return err
 		}
-		took(time.Since(began))
 	}
 	return nil
 }
 
-// answer reads a response without looking at more than it must.
-func answer(r *bufio.Reader) error {
+// answer reads a response without looking at more than it must. It reports whether the server closes the connection.
+func answer(r *bufio.Reader) (closed bool, err error) {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !bytes.HasPrefix(line, []byte("HTTP/1.1 200")) {
-		return fmt.Errorf("answered %q", bytes.TrimSpace(line))
+		return false, fmt.Errorf("answered %q", bytes.TrimSpace(line))
 	}
 	length := 0
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return err
+			return false, err
 		}
 		if len(line) <= 2 {
 			break
 		}
-		if name, value, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte("Content-Length")) {
-			if _, err := fmt.Sscan(string(value), &length); err != nil {
-				return err
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch value = bytes.TrimSpace(value); {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return false, err
 			}
+		case bytes.EqualFold(name, []byte("Connection")):
+			closed = bytes.EqualFold(value, []byte("close"))
 		}
 	}
 	_, err = io.CopyN(io.Discard, r, int64(length))
-	return err
+	return closed, err
 }
 
 // push is a JSON body in the shape of a push to GitHub (https://docs.github.com/en/webhooks/webhook-events-and-payloads#push)

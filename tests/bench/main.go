@@ -1,5 +1,5 @@
 // Command bench measures Switchhook and what it is compared with, side by side on this machine, and writes the tables and
-// plots of docs/performance.md:
+// plots of docs/performance.md, and from them docs/capacity.md:
 //
 //	go run ./tests/bench                      everything; about half an hour
 //	go run ./tests/bench -quick               the same in a few minutes, less steady
@@ -40,6 +40,7 @@ var sections = []struct {
 }{
 	{"compare", (*bench).compare},
 	{"deliver", (*bench).deliver},
+	{"store", (*bench).store},
 	{"subscriptions", (*bench).subscriptions},
 	{"bodies", (*bench).bodies},
 	{"stored", (*bench).stored},
@@ -56,7 +57,7 @@ func main() {
 		return
 	}
 	quick := flag.Bool("quick", false, "shorter and less steady")
-	only := flag.String("only", "", "the `sections` to run, with commas: compare,deliver,subscriptions,bodies,stored,integrations,start")
+	only := flag.String("only", "", "the `sections` to run, with commas: compare,deliver,store,subscriptions,bodies,stored,integrations,start")
 	out := flag.String("out", "docs", "the folder with performance.md, whose tables and plots are replaced")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

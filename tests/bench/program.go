@@ -62,6 +62,12 @@ func launch(ctx context.Context, name, dir string, wantAddr bool, argv ...string
 	return p, nil
 }
 
+// lastWords is the end of what the program has logged.
+func (p *program) lastWords() string {
+	text, _ := os.ReadFile(p.log)
+	return string(text[max(0, len(text)-1000):])
+}
+
 // stop ends the program and waits for it.
 func (p *program) stop() error {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -238,7 +244,7 @@ workspaces:
 		if conn, err := net.Dial("tcp", p.addr); err == nil {
 			_, err = conn.Write(message(path, body))
 			if err == nil {
-				err = answer(bufio.NewReader(conn))
+				_, err = answer(bufio.NewReader(conn))
 			}
 			_ = conn.Close()
 			if err == nil {

@@ -42,6 +42,13 @@ type section struct {
 type report struct {
 	where    string
 	sections []section
+	figures  figures
+}
+
+// kept is what performance.json holds: the sections of all runs, and the last figures of each kind.
+type kept struct {
+	Sections []section
+	Figures  figures
 }
 
 // machine notes what it is measured on. dir is where the data goes.
@@ -66,6 +73,7 @@ func (r *report) machine(dir string) {
 	}
 	if d, err := syncTime(dir); err == nil {
 		parts = append(parts, "fdatasync "+short(d))
+		r.figures.Sync = d.Seconds()
 	}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
@@ -126,14 +134,23 @@ const (
 // Sections that were not measured this time stay.
 func (r *report) write(folder string) error {
 	data := filepath.Join(folder, "performance.json")
-	var all []section
+	var k kept
 	text, err := os.ReadFile(data)
 	if err == nil {
-		err = json.Unmarshal(text, &all)
+		err = json.Unmarshal(text, &k)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", data, err)
 	}
+	for new, old := range map[*float64]*float64{
+		&r.figures.Receive: &k.Figures.Receive, &r.figures.Record: &k.Figures.Record, &r.figures.Written: &k.Figures.Written,
+		&r.figures.Delivery: &k.Figures.Delivery, &r.figures.Sync: &k.Figures.Sync,
+	} {
+		if *new > 0 {
+			*old = *new
+		}
+	}
+	all := k.Sections
 	for _, s := range r.sections {
 		if i := slices.IndexFunc(all, func(o section) bool { return o.Name == s.Name }); i >= 0 {
 			all[i] = s
@@ -169,20 +186,21 @@ func (r *report) write(folder string) error {
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(text), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no lines %q and %q", page, begin, end)
-	}
-	if err := os.WriteFile(page, fmt.Appendf(nil, "%s%s\n\n%s%s%s", before, begin, b.String(), end, after), 0o644); err != nil {
+	if text, err = replaceMeasured(page, text, b.Bytes()); err != nil {
 		return err
 	}
-	text, err = json.MarshalIndent(all, "", "  ")
-	if err != nil {
+	if err := os.WriteFile(page, text, 0o644); err != nil {
 		return err
 	}
 	progress("wrote %s", page)
-	return os.WriteFile(data, append(text, '\n'), 0o644)
+	k.Sections = all
+	if text, err = json.MarshalIndent(k, "", "  "); err != nil {
+		return err
+	}
+	if err := os.WriteFile(data, append(text, '\n'), 0o644); err != nil || !k.Figures.complete() {
+		return err
+	}
+	return k.Figures.writeCapacity(folder)
 }
 
 func order(name string) int {
