@@ -168,7 +168,7 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 // fill appends n records and leaves their deliveries pending.
-func fill(b *testing.B, s *Store, n int64, subs int) {
+func fill(b testing.TB, s *Store, n int64, subs int) {
 	b.Helper()
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -219,6 +219,37 @@ func BenchmarkClaim(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/16, "µs/delivery")
 		})
+	}
+}
+
+// TestClaimingDoesNotGrow: with fifty thousand deliveries waiting a claim takes
+// about as long as with five hundred.
+func TestClaimingDoesNotGrow(t *testing.T) {
+	few, many := mustOpen(t, t.TempDir()), mustOpen(t, t.TempDir())
+	defer few.Close()
+	defer many.Close()
+	fill(t, few, 250, 1)
+	fill(t, many, 25_000, 1)
+	claim := func(s *Store) time.Duration {
+		began := time.Now()
+		ds, err := s.Claim(t.Context(), "demo/sub0", time.Now(), 16)
+		took := time.Since(began)
+		if err != nil || len(ds) != 16 {
+			t.Fatal(len(ds), err)
+		}
+		for _, d := range ds {
+			s.Release(d.ID)
+		}
+		return took
+	}
+	// The quickest of many, taking turns: other work on the machine slows some.
+	a, b := time.Hour, time.Hour
+	for range 300 {
+		a, b = min(a, claim(few)), min(b, claim(many))
+	}
+	t.Logf("16 deliveries: %v of 500, %v of 50000", a, b)
+	if b > 3*a {
+		t.Errorf("claiming 16 deliveries takes %v of 500 waiting, and %v of 50000", a, b)
 	}
 }
 
