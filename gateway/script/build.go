@@ -43,22 +43,22 @@ func Build(src Source) (*Program, diagnostic.List) {
 	}
 	defer files.Close()
 
-	key := ""
-	if src.Cache != nil {
-		if key = cacheKey(&src, files); key != "" {
-			if b, ok := src.Cache.Get(key); ok {
-				var kept cached
-				if gob.NewDecoder(bytes.NewReader(b)).Decode(&kept) == nil && kept.Program != nil {
-					return kept.Program, kept.Diagnostics
-				}
-			}
-		}
-	}
 	b := bundler{src: &src, folder: files, given: map[string]string{}, loaded: map[string]api.OnLoadResult{}}
 	var list diagnostic.List
 	if src.Kind == Mapping {
 		if list = b.compileMapping(); list.HasErrors() {
 			return nil, list
+		}
+	}
+	key := ""
+	if src.Cache != nil {
+		if key = b.cacheKey(); key != "" {
+			if value, ok := src.Cache.Get(key); ok {
+				var kept cached
+				if gob.NewDecoder(bytes.NewReader(value)).Decode(&kept) == nil && kept.Program != nil {
+					return kept.Program, kept.Diagnostics
+				}
+			}
 		}
 	}
 	p, found := b.build()

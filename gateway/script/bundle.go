@@ -521,10 +521,14 @@ func (b *bundler) remember(file, text string) int {
 
 // cacheKey is a hash of all that may become part of the program, or "" when that cannot be said
 // simply: when there are links, special files, or very many files.
-func cacheKey(src *Source, f *folder) string {
+func (b *bundler) cacheKey() string {
+	src, f := b.src, b.folder
 	const maxFiles, maxBytes = 1_000, 16 << 20
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%q %q %d %q %q %q %d %d %q\n", buildVersion(), src.Connector, src.Function, src.Kind, src.Entry, src.Code, src.File, src.Line, src.Column, src.Shown)
+	if b.mapping != nil {
+		fmt.Fprintf(h, "%q %q %q\n", b.mapping.Source(), b.compiled, mapping.Version())
+	}
 	if f.root == nil {
 		return hex.EncodeToString(h.Sum(nil))
 	}

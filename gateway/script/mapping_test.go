@@ -305,6 +305,31 @@ func FuzzMapping(f *testing.F) {
 	})
 }
 
+// A mapping that changed is another program, though only code counts among the other files of the folder; one that
+// did not comes from the cache.
+func TestMappingCache(t *testing.T) {
+	kept := memory{}
+	for i, want := range []string{`1`, `2`, `1`} {
+		dir := folder(t, map[string]string{"m.map.yml": "a: " + want})
+		doc, _ := document.Parse("spec.yml", []byte("b: "+want))
+		for _, src := range []script.Source{
+			{Function: script.SelectorFunction, Kind: script.Mapping, Entry: "m.map.yml", Root: dir, Cache: kept},
+			{Function: script.SelectorFunction, Kind: script.Mapping, File: "spec.yml", Mapping: doc.Root, Root: dir, Cache: kept},
+		} {
+			p, list := script.Build(src)
+			if p == nil {
+				t.Fatal(show(list))
+			}
+			if got := eval(t, p); !strings.HasSuffix(got, ":"+want+"}") {
+				t.Errorf("%d: %s", i, got)
+			}
+		}
+	}
+	if len(kept) != 4 {
+		t.Errorf("%d programs are kept, not 4", len(kept))
+	}
+}
+
 // A getter that needs the app's API says so, when it runs and before.
 func TestGettersWithoutAPI(t *testing.T) {
 	p, list := script.Build(script.Source{Function: script.SelectorFunction, Shown: "c", Entry: "g.js", Root: folder(t, map[string]string{

@@ -9,12 +9,15 @@ package mapping
 
 import (
 	"cmp"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"switchhook/spec/diagnostic"
 	"switchhook/spec/document"
@@ -42,6 +45,14 @@ func Module(name string) (text string, ok bool) {
 	}
 	return "", false
 }
+
+// Version changes when compiled code would do something else.
+func Version() string { return version() }
+
+var version = sync.OnceValue(func() string {
+	sum := sha256.Sum256([]byte(runtimeText + jsonataText))
+	return hex.EncodeToString(sum[:])
+})
 
 // Options say for what a mapping is compiled.
 type Options struct {
