@@ -23,6 +23,7 @@ import (
 	"switchhook/gateway/console"
 	"switchhook/gateway/deliver"
 	"switchhook/gateway/deliver/destination"
+	"switchhook/gateway/fixture"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
@@ -117,10 +118,11 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	}
 	g.fetching = destination.GuardedTransport()
 	fetcher := verify.NewHTTPFetcher(g.fetching)
-	g.live = live.New(&live.Builder{
+	builder := &live.Builder{
 		Engine: g.engine, URLKey: key, Now: o.Now, Cache: openPrograms(cfg.Data, o.Now),
 		Verify: verify.Options{Keys: verify.NewKeys(fetcher)},
-	})
+	}
+	g.live = live.New(builder)
 	g.activity = activity.New(o.Now)
 	g.metrics = g.newMetrics()
 	began := time.Now()
@@ -156,7 +158,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		Quarantine: keeper.List,
 		Ready:      g.ready, Live: g.live, Version: o.Version, Listen: cfg.Admin.Listen, Token: cfg.Admin.Token,
 		Store: g.store, Pipeline: g.pipeline, Deliver: g.deliver, Now: o.Now,
-		Activity: g.activity, Metrics: g.metrics.Handler(), Logger: o.Logger,
+		Fixtures: &fixture.Runner{Engine: g.engine, Builder: builder}, Activity: g.activity, Metrics: g.metrics.Handler(), Logger: o.Logger,
 	})
 	g.server = server.New(g.serverOptions())
 	if g.webhooks, err = net.Listen("tcp", cfg.Server.Listen); err != nil {

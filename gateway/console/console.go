@@ -21,6 +21,7 @@ import (
 	"switchhook/gateway/config"
 	"switchhook/gateway/console/pages"
 	"switchhook/gateway/deliver"
+	"switchhook/gateway/fixture"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
@@ -55,6 +56,8 @@ type Options struct {
 	Pipeline *ingest.Pipeline
 	Deliver  Deliverer
 	Activity *activity.Log
+	// Fixtures makes fixtures of stored requests.
+	Fixtures *fixture.Runner
 	// Metrics serves /metrics; nil: nothing does.
 	Metrics http.Handler
 	// Quarantine has the connectors that are set aside; nil: none ever is.
@@ -113,6 +116,7 @@ func (c *Console) routes() map[string]http.Handler {
 		"GET /requests":                c.listRequests,
 		"GET /requests/{id}":           c.getRequest,
 		"GET /requests/{id}/explain":   c.explainRequest,
+		"GET /requests/{id}/fixture":   c.recordRequest,
 		"POST /requests/{id}/replay":   c.replayRequest,
 		"GET /turned":                  c.listTurned,
 		"GET /deliveries":              c.listDeliveries,

@@ -21,6 +21,7 @@ import (
 	"switchhook/gateway/config"
 	"switchhook/gateway/console"
 	"switchhook/gateway/deliver"
+	"switchhook/gateway/fixture"
 	"switchhook/gateway/hook"
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
@@ -100,7 +101,8 @@ func newWorld(t *testing.T, handler, listen, token string) *world {
 	}
 	engine := script.NewInProcess(script.Options{})
 	t.Cleanup(func() { engine.Close() })
-	w.live = live.New(&live.Builder{Engine: engine, URLKey: live.URLKey("0123456789abcdef"), Now: time.Now})
+	builder := &live.Builder{Engine: engine, URLKey: live.URLKey("0123456789abcdef"), Now: time.Now}
+	w.live = live.New(builder)
 	w.load(handler)
 	ids := 0
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -109,7 +111,7 @@ func newWorld(t *testing.T, handler, listen, token string) *world {
 		NewID: func() string { ids++; return strconv.Itoa(ids) }, Logger: logger, Observer: w.activity})
 	w.console = console.New(console.Options{Metrics: plainMetrics, Ready: func() error { return nil }, Live: w.live, Version: "test", Listen: listen,
 		Token: config.NewSecret(token), Store: w.store, Pipeline: w.pipeline, Deliver: w.deliver, Now: time.Now,
-		Activity: w.activity, Logger: slog.New(slog.NewTextHandler(w.logged, nil))})
+		Fixtures: &fixture.Runner{Engine: engine, Builder: builder}, Activity: w.activity, Logger: slog.New(slog.NewTextHandler(w.logged, nil))})
 	return w
 }
 

@@ -288,6 +288,8 @@ func TestContract(t *testing.T) {
 	call("GET", api+"/requests/"+first, "", 200)
 	call("GET", api+"/requests/"+first+"/body", "", 200)
 	call("GET", api+"/requests/"+first+"/explain", "", 200)
+	call("GET", api+"/requests/"+first+"/fixture", "", 200)
+	call("GET", api+"/requests/none/fixture", "", 404)
 	call("GET", api+"/requests/"+failed+"/explain?subscription=main/made", "", 200)
 	call("GET", api+"/requests/"+first+"/explain?event=none", "", 404)
 	call("POST", api+"/requests/"+first+"/replay?dryRun=true", "", 200)
