@@ -24,13 +24,18 @@ function Timeline({ r, reload }) {
     if (!result.dryRun) reload()
     return result
   })
-  const download = () => again.run(async () => {
-    const url = URL.createObjectURL(await api.blob(path('requests', r.id, 'body')))
+  const save = (blob, name) => {
+    const url = URL.createObjectURL(blob)
     const a = document.createElement('a')
     a.href = url
-    a.download = r.id + '.body'
+    a.download = name
     a.click()
     URL.revokeObjectURL(url)
+  }
+  const download = () => again.run(async () => save(await api.blob(path('requests', r.id, 'body')), r.id + '.body'))
+  const fixture = () => again.run(async () => {
+    const made = await api.get(path('requests', r.id, 'fixture'))
+    save(new Blob([made.yaml], { type: 'application/yaml' }), `${made.connector}-${r.id}.yml`)
   })
   const fresh = r.outcome === 'failed' || r.outcome === 'deferred'
   return html`<div class="title"><h1><code>${r.id}</code></h1><${Badge} value=${r.outcome} /><${Status} code=${r.response.status} /><${Copy} text=${r.id} label="Copy id" /></div>
@@ -40,7 +45,7 @@ function Timeline({ r, reload }) {
         question=${fresh ? 'Run the handler again and deliver its events?' : 'Its events were delivered already. Run the handler and deliver again?'} />
       <${Copy} text=${() => format.curl(r)} label="Copy as curl" />
       <button type="button" onClick=${download}>Save body</button>
-      <${Copy} text=${`switchhook record ${r.id}`} label="Copy command to save as fixture" />
+      <button type="button" disabled=${again.busy} onClick=${fixture} title=${`A case for the connector's fixtures folder, without secrets; 'switchhook record ${r.id}' makes the same.`}>Save as fixture</button>
     </p>
     <${Failure} error=${again.error} />
     ${again.result && html`<${Rerun} result=${again.result} onClose=${again.clear} />`}
