@@ -11,6 +11,7 @@ import (
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
 	"switchhook/gateway/metrics"
+	"switchhook/gateway/script/worker"
 	"switchhook/gateway/server"
 	"switchhook/spec/diagnostic"
 )
@@ -60,10 +61,20 @@ func (o senders) QueueFailed(op string, err error) {
 func (g *Gateway) newMetrics() *metrics.Metrics {
 	return metrics.New(metrics.Sources{
 		Version: g.o.Version, Stats: g.store.Stats, StoreErr: g.store.Err, Live: g.live.Current, Streams: g.activity.Streams,
+		Quarantined: g.quarantined, Workers: g.workers,
 		// They are made later, and before anybody can ask.
 		Totals: func() deliver.Totals { return g.deliver.Totals() },
 		Server: func() server.Stats { return g.server.Stats() },
 	})
+}
+
+func (g *Gateway) workers() metrics.Workers {
+	e, ok := g.engine.(*worker.Engine)
+	if !ok {
+		return metrics.Workers{}
+	}
+	s := e.Stats()
+	return metrics.Workers{Busy: s.Busy, Idle: max(0, s.Workers-s.Spares-s.Busy), Spare: s.Spares, Waiting: s.Waiting, Killed: s.Killed}
 }
 
 // noteReload puts a reading of the configuration into the history. next is nil

@@ -18,6 +18,7 @@ type collector struct {
 	requests, events, pending, dead, oldest, bytes, storeUp   *prometheus.Desc
 	inFlight, buffered, unsettled, bufferedBytes, lanes       *prometheus.Desc
 	connections, handling, handlingBytes, streams, streamDrop *prometheus.Desc
+	workers, workerWaiting, workerKills                       *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
@@ -30,7 +31,7 @@ func newCollector(s Sources) *collector {
 	c := &collector{
 		Sources:    s,
 		info:       desc("build_info", "1; the version is in the label.", "version"),
-		connectors: desc("connectors", "Connectors by state: up, stale (its files are broken, the last good version serves), down.", "state"),
+		connectors: desc("connectors", "Connectors by state: up, stale (its files are broken, the last good version serves), down, quarantined (its handlers ended their processes too often).", "state"),
 		generation: desc("config_generation", "The generation of the configuration that serves."),
 		endpoints:  desc("webhook_urls", "Webhook URLs that are served."),
 
@@ -51,6 +52,10 @@ func newCollector(s Sources) *collector {
 		connections:   desc("http_open_connections", "Connections to the webhook listener."),
 		handling:      desc("http_in_flight_requests", "Requests to the webhook listener being received or handled."),
 		handlingBytes: desc("http_in_flight_bytes", "Bytes of memory taken by requests being received or handled."),
+
+		workers:       desc("script_workers", "Processes that run handlers: busy, idle, or spare (to replace one that is killed).", "state"),
+		workerWaiting: desc("script_waiting_calls", "Calls of handlers that no process has yet."),
+		workerKills:   desc("script_worker_kills_total", "Processes that a handler ended, by running too long or taking too much memory."),
 
 		streams:    desc("stream_clients", "Live streams of the admin API that are open."),
 		streamDrop: desc("stream_dropped_messages_total", "Messages that slow readers of live streams missed."),
@@ -73,12 +78,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(c.info, 1, c.Version)
 	g := c.Live()
-	byState := map[live.ConnectorState]int{live.Up: 0, live.Stale: 0, live.Down: 0}
-	for _, k := range g.Connectors {
-		byState[k.State]++
+	byState := map[string]int{string(live.Up): 0, string(live.Stale): 0, string(live.Down): 0, "quarantined": 0}
+	for key, k := range g.Connectors {
+		if c.Quarantined(key) && k.State != live.Down {
+			byState["quarantined"]++
+		} else {
+			byState[string(k.State)]++
+		}
 	}
 	for state, n := range byState {
-		gauge(c.connectors, float64(n), string(state))
+		gauge(c.connectors, float64(n), state)
 	}
 	gauge(c.generation, float64(g.Number))
 	gauge(c.endpoints, float64(len(g.Endpoints)))
@@ -114,6 +123,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.connections, float64(h.Connections))
 	gauge(c.handling, float64(h.Requests))
 	gauge(c.handlingBytes, float64(h.Bytes))
+
+	w := c.Workers()
+	gauge(c.workers, float64(w.Busy), "busy")
+	gauge(c.workers, float64(w.Idle), "idle")
+	gauge(c.workers, float64(w.Spare), "spare")
+	gauge(c.workerWaiting, float64(w.Waiting))
+	ch <- prometheus.MustNewConstMetric(c.workerKills, prometheus.CounterValue, float64(w.Killed))
 
 	open, dropped := c.Streams()
 	gauge(c.streams, float64(open))

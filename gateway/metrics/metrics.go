@@ -40,8 +40,17 @@ type Sources struct {
 	Totals   func() deliver.Totals
 	Server   func() server.Stats
 	Live     func() *live.Generation
+	// Quarantined tells whether a connector is set aside.
+	Quarantined func(connector string) bool
+	Workers     func() Workers
 	// Streams is how many live streams are open, and how many messages they missed.
 	Streams func() (open int, dropped int64)
+}
+
+// Workers are figures about the processes that run handlers; zero where they run in the gateway's own.
+type Workers struct {
+	Busy, Idle, Spare, Waiting int
+	Killed                     uint64
 }
 
 // Metrics implements the observers of ingest and deliver.

@@ -33,9 +33,11 @@ func newMetrics() *metrics.Metrics {
 		Totals:   func() deliver.Totals { return deliver.Totals{Lanes: 2, InFlight: 1} },
 		Server:   func() server.Stats { return server.Stats{Connections: 5} },
 		Live: func() *live.Generation {
-			return &live.Generation{Number: 4, Connectors: map[string]*live.Connector{"a": {State: live.Up}, "b": {State: live.Stale}}}
+			return &live.Generation{Number: 4, Connectors: map[string]*live.Connector{"a": {State: live.Up}, "b": {State: live.Stale}, "c": {State: live.Up}}}
 		},
-		Streams: func() (int, int64) { return 1, 9 },
+		Quarantined: func(connector string) bool { return connector == "c" },
+		Workers:     func() metrics.Workers { return metrics.Workers{Busy: 1, Idle: 2, Killed: 3} },
+		Streams:     func() (int, int64) { return 1, 9 },
 	})
 }
 
@@ -95,6 +97,10 @@ func TestValues(t *testing.T) {
 		`switchhook_config_last_reload_successful 0`,
 		`switchhook_diagnostics{severity="error"} 1`,
 		`switchhook_connectors{state="stale"} 1`,
+		`switchhook_connectors{state="up"} 1`,
+		`switchhook_connectors{state="quarantined"} 1`,
+		`switchhook_script_workers{state="idle"} 2`,
+		`switchhook_script_worker_kills_total 3`,
 		`switchhook_store_up 1`,
 		`switchhook_store_pending_deliveries 3`,
 		`switchhook_http_open_connections 5`,
