@@ -66,13 +66,14 @@ func TestConnectorsTable(t *testing.T) {
 Made by ` + "`go test ./tests -run TestConnectorsTable -update`" + ` from [connectors/](../connectors/), and checked by ` + "`go test ./...`" + `.
 
 Every connector verifies what its provider signs, answers its provider's handshakes, makes an event of each item of a
-batch, and passes payloads on as they came. Its ` + "`configuration.md`" + ` says where the URL goes, which events to tick, where the secret is and how to send a test. Its fixtures
-have a case for each declared event and each handshake, a tampered, an old and an unsigned request, an empty body and
+batch, and passes payloads on as they came. Its ` + "`configuration.md`" + ` says where the URL goes, which events to tick, where the
+secret is and how to send a test. Its fixtures have a case for each declared event and each handshake, a tampered, an old and an unsigned request, an empty body and
 a wrong content type, and reach every line of its handlers. ` + "`TestConnectors`" + ` demands that of each folder here.
 
 ## Adding another
 
-takes YAML and JavaScript, and no Go. Copy the folder of a connector whose provider signs in the same way to ` + "`connectors/<key>/`" + `, change it, and run
+The forty-sixth takes YAML and JavaScript, and no Go. Copy the folder of a connector whose provider signs in the same
+way to ` + "`connectors/<key>/`" + `, change it, and run
 
 ` + "```sh" + `
 switchhook check connectors/<key>     # what is wrong, with its place and how to mend it
