@@ -425,9 +425,6 @@ func (g *Generation) doubts(s *config.Subscription, r *Resolved) diagnostic.List
 			list.Add(d)
 		}
 	}
-	if s.Event != "" { // its selector is the connector's
-		return list
-	}
 	c := g.connectorOf(s.Workspace, s.Integration)
 	emitted := c.Webhooks[r.Subscription.Webhook].Selectors()
 	if emitted == nil || emitsOneOf(emitted, r.Selector) {
@@ -437,8 +434,19 @@ func (g *Generation) doubts(s *config.Subscription, r *Resolved) diagnostic.List
 	for i, e := range emitted {
 		forms[i] = strconv.Quote(strings.ReplaceAll(strings.ReplaceAll(e.String(), "**", "…"), `\*`, "*"))
 	}
-	d := s.At("selector").Warnf("unmatchable-selector", "subscription %q receives nothing: no event of the webhook %q can have a selector that %q matches; they are %s",
-		s.Name, r.Subscription.Webhook, r.Selector, strings.Join(forms, " or "))
+	place, why := "selector", ""
+	if s.Event != "" {
+		place, why = "event", ", which its event computes"
+		if s.Node.Get("parameters") != nil {
+			place = "parameters"
+		}
+	}
+	d := s.At(place).Warnf("unmatchable-selector", "subscription %q receives nothing: no event of the webhook %q can have a selector that %q matches%s; they are %s",
+		s.Name, r.Subscription.Webhook, r.Selector, why, strings.Join(forms, " or "))
+	if s.Event != "" {
+		list.Add(d)
+		return list
+	}
 	pattern := r.Selector.String()
 	for _, other := range []string{strings.TrimSuffix(pattern, "/**"), pattern + "/**", pattern + "**"} {
 		if changed, err := match.ParseSelector(other); err == nil && other != pattern && emitsOneOf(emitted, changed) {
