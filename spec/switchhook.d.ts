@@ -36,6 +36,12 @@ declare namespace Switchhook {
   /** The function `getEventSelector` of an event: which events a subscription with these parameters gets. */
   type GetEventSelector<P = { [name: string]: any }> = (argument: { parameters: P }) => EventSelector | Promise<EventSelector>
 
+  /** The function `getEventConfig` of an event of the kind `connector-event`: which event it is made of. */
+  type GetEventConfig<P = { [name: string]: any }> = (argument: { parameters: P }) => EventConfig | Promise<EventConfig>
+
+  /** The function `extractEvents` of such an event: makes its payloads of those of the other event. */
+  type ExtractEvents = (argument: { events: any[] }) => { events: any[] } | Promise<{ events: any[] }>
+
   /**
    * The parameters of an integration, as the connector's `parametersSchema` describes them, defaults filled in.
    * Declarations made from that schema add to this interface.
@@ -119,6 +125,14 @@ declare namespace Switchhook {
     response?: Response | null
     /** Values to keep for good, by name, such as a secret that the provider has sent; `verify:` names them as state.NAME. */
     remember?: { [name: string]: string } | null
+  }
+
+  /** What `getEventConfig` returns. */
+  interface EventConfig {
+    /** The key of another event of the connector. */
+    eventKey: string
+    /** What that event's parametersSchema asks for. */
+    eventParameters?: { [name: string]: any } | null
   }
 
   /** What `getEventSelector` returns. */
