@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,27 +27,31 @@ import (
 	"switchhook/gateway/ingest"
 	"switchhook/gateway/live"
 	"switchhook/gateway/script"
+	"switchhook/gateway/script/worker"
 	"switchhook/gateway/server"
 	"switchhook/gateway/store/sqlite"
 )
 
 // BenchmarkPath measures the path of a request: a 7 KB JSON push comes in, is
 // verified, handled by a function that emits two events, matched, stored
-// durably and answered; 64 connections, client included. Beside it the same
-// without JavaScript, without the store, without both, and the server alone,
+// durably and answered; 64 connections, client included. The handler runs in worker processes, as it does by default. Beside it the same
+// in process, without JavaScript, without the store, without both, and the server alone,
 // so that the share of each is visible. Besides the usual figures it reports
 // requests a second and the CPU time (user and system, client included) per request.
 func BenchmarkPath(b *testing.B) {
 	for _, v := range []struct {
-		name          string
-		script, store bool
+		name     string
+		handlers isolation
+		store    bool
 	}{
-		{"full", true, true},
-		{"without-script", false, true},
-		{"without-store", true, false},
-		{"without-both", false, false},
+		{"full", inWorkers, true},
+		{"full-in-process", inGateway, true},
+		{"without-script", nowhere, true},
+		{"without-store", inWorkers, false},
+		{"without-store-in-process", inGateway, false},
+		{"without-both", nowhere, false},
 	} {
-		b.Run(v.name, func(b *testing.B) { benchmarkPath(b, v.script, v.store) })
+		b.Run(v.name, func(b *testing.B) { benchmarkPath(b, v.handlers, v.store) })
 	}
 	b.Run("server-only", func(b *testing.B) {
 		drive(b, serveTarget(b, gatewayFunc(func(string) (server.Target, bool) { return echoTarget{}, true })), "/x")
@@ -82,12 +88,27 @@ workspaces:
       refs: {integration: bench, webhook: events, selector: ref/**, destination: {type: stdout}}
 `
 
-func benchmarkPath(b *testing.B, withScript, withStore bool) {
+// isolation is where the handlers of the benchmark run.
+type isolation int
+
+const (
+	nowhere isolation = iota
+	inGateway
+	inWorkers
+)
+
+func benchmarkPath(b *testing.B, handlers isolation, withStore bool) {
 	var engine script.Engine = noScript{}
-	if withScript {
+	switch handlers {
+	case inGateway:
 		engine = script.NewInProcess(script.Options{})
-		defer engine.Close()
+	case inWorkers:
+		var err error
+		if engine, err = worker.New(worker.Options{}); err != nil {
+			b.Fatal(err)
+		}
 	}
+	defer engine.Close()
 	dir := b.TempDir()
 	var st ingest.Store = noStore{}
 	if withStore {
@@ -214,12 +235,27 @@ func drive(b *testing.B, addr, path string) {
 	b.ReportMetric(float64((cpuTime()-before).Microseconds())/float64(b.N), "cpu-µs/request")
 }
 
+// cpuTime is that of this process and of its workers, which live as long as the measurement.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	total := time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		children, _ := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		for _, pid := range strings.Fields(string(children)) {
+			stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+			fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+			if len(fields) > 12 {
+				user, _ := strconv.Atoi(fields[11]) // in 1/100 s
+				system, _ := strconv.Atoi(fields[12])
+				total += time.Duration(user+system) * 10 * time.Millisecond
+			}
+		}
+	}
+	return total
 }
 
 // pushPayload is about 7 KB of JSON in the shape of a push.

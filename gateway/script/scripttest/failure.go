@@ -416,6 +416,69 @@ func testIsolation(t *testing.T, e script.Engine) {
 	}
 }
 
+// testLeaks: calls of one program for different integrations see nothing of one another, by
+// whatever way, and what ends one call ends no other.
+func testLeaks(t *testing.T, e script.Engine) {
+	p := program(t, "handle", `
+		const pattern = /x/g
+		const tag = s => s
+		const places = () => [globalThis, Object.prototype, Array.prototype, Function.prototype, Promise, Promise.prototype, JSON, Math, Reflect, RegExp.prototype, Error, HttpError,
+			console, crypto, Buffer, URL, URLSearchParams, TextDecoder, structuredClone, atob, pattern, Symbol, Symbol.for("s"), handle, tag`+"`x`"+`, tag`+"`x`.raw"+`, String.prototype, Number, BigInt, Date, Intl]
+		export default function handle(input) {
+			const found = []
+			for (const [i, o] of places().entries()) {
+				if (Object.prototype.hasOwnProperty.call(Object(o), "leak")) found.push(i)
+				try { Object(o).leak = input.parameters.secret } catch {}
+			}
+			if (pattern.lastIndex !== 0) found.push("lastIndex")
+			pattern.test("xx")
+			if (Buffer.allocUnsafe(4096).some(b => b !== 0) || Buffer.allocUnsafeSlow(64).some(b => b !== 0)) found.push("memory")
+			Buffer.allocUnsafe(4096).fill(input.parameters.secret)
+			Error.stackTraceLimit = 0
+			globalThis.Intl = 1
+			Promise.resolve().then(() => { globalThis.later = input.parameters.secret })
+			if (globalThis.later !== undefined) found.push("later")
+			new Promise(() => {}).then(() => 1)
+			return {events: [{selector: input.parameters.secret, payload: {found, secret: input.parameters.secret, who: input.integration, data: input.data}}]}
+		}
+		if (typeof Intl === "undefined") globalThis.Intl = {}`)
+	var wg sync.WaitGroup
+	for n := range 32 {
+		wg.Go(func() {
+			for round := range 8 {
+				name := fmt.Sprintf("integration-%d-%d", n, round)
+				in := jsonInput(`{"of":"` + name + `"}`)
+				in.Request.Integration = name
+				in.Parameters = json.RawMessage(`{"secret":"secret of ` + name + `"}`)
+				r, err := e.Handle(context.Background(), p, in)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				want := fmt.Sprintf(`{"found":[],"secret":"secret of %s","who":"%s","data":{"of":"%s"}}`, name, name, name)
+				if got := string(r.Events[0].Payload); got != want || r.Events[0].Selector != "secret of "+name {
+					t.Errorf("%s: %s %s", name, r.Events[0].Selector, got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// A deadline that passes late, or at the very end, stops no other call.
+	loop, short := program(t, "handle", `for (;;);`), program(t, "handle", `let n = 0; for (let i = 0; i < 2e4; i++) n += i; return {}`)
+	for n := range 40 {
+		in := jsonInput(`{}`)
+		in.Timeout = time.Duration(1+n%4) * time.Millisecond
+		if n%2 == 0 {
+			_, _ = e.Handle(context.Background(), loop, in)
+		} else {
+			_, _ = e.Handle(context.Background(), short, in)
+		}
+		if _, err := e.Handle(context.Background(), short, jsonInput(`{}`)); err != nil {
+			t.Fatalf("a call after one that was stopped: %v", err)
+		}
+	}
+}
+
 func testEval(t *testing.T, e script.Engine) {
 	for _, c := range []struct{ code, argument, want string }{
 		{`export default function getEventSelector({ parameters }) { return { globalWebhookKey: "all", globalWebhookEventSelector: "user_id:" + parameters.id } }`, `{"parameters":{"id":7}}`, `{"globalWebhookKey":"all","globalWebhookEventSelector":"user_id:7"}`},

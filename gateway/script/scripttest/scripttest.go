@@ -43,6 +43,7 @@ func Test(t *testing.T, newEngine func(script.Options) script.Engine) {
 	t.Run("Host", func(t *testing.T) { testHost(t, e) })
 	t.Run("Deterministic", func(t *testing.T) { testDeterministic(t, e) })
 	t.Run("Isolation", func(t *testing.T) { testIsolation(t, e) })
+	t.Run("Leaks", func(t *testing.T) { testLeaks(t, e) })
 	t.Run("Eval", func(t *testing.T) { testEval(t, e) })
 	t.Run("Coverage", func(t *testing.T) { testCoverage(t, e) })
 	t.Run("Concurrent", func(t *testing.T) { testConcurrent(t, e) })

@@ -45,6 +45,9 @@ func TestKilled(t *testing.T) {
 		{"stuck", stuck, "timeout", "handle could not be interrupted after 100ms and was killed with its process after 400ms"},
 		{"huge", huge, "memory", "handle needed more than the 128 MiB of memory allowed, and ended with its process"},
 	} {
+		if raceDetector && c.kind == "memory" {
+			continue
+		}
 		start := time.Now()
 		f := failure(t, e, build(t, c.name, c.code))
 		if f.Failure.Kind != c.kind || f.Failure.Message != c.message {
@@ -63,7 +66,7 @@ func TestKilled(t *testing.T) {
 	if _, err := e.Handle(context.Background(), build(t, "good", pushCode), pushInput()); err != nil {
 		t.Error(err)
 	}
-	if s := e.Stats(); s.Killed != 2 {
+	if s := e.Stats(); s.Killed != 2 && !raceDetector {
 		t.Errorf("%+v", s)
 	}
 	for _, code := range []string{greedy, deep} {

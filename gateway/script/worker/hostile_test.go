@@ -25,6 +25,9 @@ import (
 // allowed; the other connector must lose no request. In a minute it does so with short
 // deadlines; with SWITCHHOOK_SLOW it does so with the defaults, and prints the table of SECURITY.md.
 func TestHostile(t *testing.T) {
+	if raceDetector {
+		t.Skip("what is measured here is time and memory")
+	}
 	o := worker.Options{Timeout: 100 * time.Millisecond, KillAfter: 250 * time.Millisecond, Memory: 128 << 20, Size: 4}
 	slow := os.Getenv("SWITCHHOOK_SLOW") != ""
 	if slow {

@@ -83,6 +83,9 @@ const (
 	maxAhead  = 8
 	// maxDeaths is how many workers may end while they have a call, without it being found guilty.
 	maxDeaths = 3
+	// slowAt is when a call is slow, so that its worker gets less of the processors. It has done
+	// its duty with that call, for priorities cannot be raised again.
+	slowAt = 100 * time.Millisecond
 	// idleFor is how long a worker that is not needed stays.
 	idleFor = time.Minute
 )
@@ -152,8 +155,16 @@ func (e *Engine) over(c *call, out outcome) {
 	}
 }
 
-// serve finds workers for what waits in a lane.
+// serve finds workers for what waits in a lane: where its calls are short, those that it has
+// already, or else more of them. To wake a process costs as much as a short call.
 func (e *Engine) serve(l *lane) {
+	if !e.contested(l) {
+		for _, w := range l.workers {
+			if len(l.queue) > 0 && len(w.sent) <= l.ahead()/2 && !w.slow {
+				e.fill(w)
+			}
+		}
+	}
 	for len(l.queue) > 0 && len(l.workers) < e.share {
 		w := e.free()
 		if w == nil {
@@ -161,11 +172,6 @@ func (e *Engine) serve(l *lane) {
 		}
 		e.attach(w, l)
 		e.fill(w)
-	}
-	for _, w := range l.workers {
-		if len(l.queue) > 0 && len(w.sent) <= l.ahead()/2 && !e.contested(l) {
-			e.fill(w)
-		}
 	}
 	e.queue(l)
 }
@@ -225,7 +231,7 @@ func (e *Engine) contested(l *lane) bool {
 // none waits long behind another.
 func (l *lane) ahead() int {
 	if l.pace <= 0 {
-		return 2
+		return 1
 	}
 	return int(min(max(pipeAhead/l.pace, 1), maxAhead))
 }
@@ -247,7 +253,7 @@ func (e *Engine) fill(w *process) {
 		w.outbox = append(w.outbox, c)
 	}
 	l.queue = slices.Delete(l.queue, 0, n)
-	e.lookAt(w.deadline(e))
+	e.lookAt(w.since.Add(slowAt))
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -290,6 +296,10 @@ func (e *Engine) answered(w *process, sequence uint64, fields []byte) error {
 	l.pace += (took - l.pace) / 8
 	e.over(c, outcome{fields: fields, from: w})
 	switch {
+	case w.slow:
+		if len(w.sent) == 0 {
+			e.retire(w)
+		}
 	case len(w.sent) == 0 && (len(l.queue) == 0 || e.contested(l)):
 		e.queue(l)
 		e.next(w)
@@ -337,10 +347,16 @@ func (e *Engine) tick() {
 		if len(w.sent) == 0 {
 			continue
 		}
-		if at := w.deadline(e); now.Before(at) {
-			e.lookAt(at)
-		} else {
+		switch at := w.deadline(e); {
+		case !now.Before(at):
 			w.kill(endDeadline)
+		case w.slow:
+			e.lookAt(at)
+		case now.Sub(w.since) >= slowAt:
+			w.yield()
+			e.lookAt(at)
+		default:
+			e.lookAt(w.since.Add(slowAt))
 		}
 	}
 	for len(e.idle) > 0 && now.Sub(e.idle[0].since) >= idleFor {
@@ -355,6 +371,17 @@ func (e *Engine) tick() {
 	}
 	if len(e.idle) > 0 {
 		e.lookAt(e.idle[0].since.Add(idleFor))
+	}
+}
+
+// retire ends a worker that is slow, in favour of a spare.
+func (e *Engine) retire(w *process) {
+	e.detach(w)
+	e.active = slices.DeleteFunc(e.active, func(x *process) bool { return x == w })
+	w.dismiss()
+	e.wakeStarter()
+	if next := e.freeForWaiting(); next != nil {
+		e.next(next)
 	}
 }
 
@@ -492,6 +519,7 @@ func (e *Engine) wants() bool {
 
 // startWorkers keeps the spares complete, until the engine is closed. It reports on the first.
 func (e *Engine) startWorkers(first chan<- error) {
+	keepFiles()
 	release := holdThread()
 	defer func() {
 		e.running.Wait() // they live no longer than this thread

@@ -48,6 +48,7 @@ type process struct {
 	sequence  uint64
 	end       end  // why it was killed
 	dismissed bool // it is to end
+	slow      bool // it has given up its priority
 
 	// The writer's own.
 	w        writer
@@ -331,6 +332,15 @@ func (w *process) dismiss() {
 	default:
 	}
 }
+
+// yield lets others go before the process, from now on; Engine.mu is held.
+func (w *process) yield() {
+	w.slow = true
+	_ = unix.Setpriority(unix.PRIO_PGRP, w.pid(), lowPriority) // it is its own group
+}
+
+// lowPriority is a tenth of the weight of others.
+const lowPriority = 10
 
 func (w *process) pid() int { return w.cmd.Process.Pid }
 

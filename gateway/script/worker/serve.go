@@ -156,7 +156,7 @@ func (s *server) loop() error {
 		if r.err != nil {
 			return fmt.Errorf("a frame %q: %w", kind, r.err)
 		}
-		if len(s.out.b) > 0 && (len(s.out.b) >= 32<<10 || time.Since(s.since) > lingers) {
+		if s.due() {
 			if err := s.flush(); err != nil {
 				return err
 			}
@@ -221,6 +221,13 @@ func (s *server) send(sequence uint64, a *answer, err error, in *script.HandleIn
 		s.since = time.Now()
 	}
 	s.out.writeResult(sequence, a, in)
+}
+
+// due reports whether results should wait no longer for others.
+func (s *server) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.out.b) > 0 && (len(s.out.b) >= 32<<10 || time.Since(s.since) > lingers)
 }
 
 // flush writes what is ready.

@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"math"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +12,24 @@ import (
 
 // attributes: a worker ends with the gateway, and a Ctrl-C at the terminal is not for it.
 func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// keepFiles has the process pass none of the files that it was itself given on to workers. Those that Go opens
+// are not passed on anyway.
+func keepFiles() {
+	if unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, f := range open {
+		if fd, err := strconv.Atoi(f.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // holdThread keeps the thread that starts workers: they would be told of

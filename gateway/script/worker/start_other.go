@@ -9,7 +9,9 @@ import (
 
 // attributes: a Ctrl-C at the terminal is not for workers. They end with the gateway
 // because their pipe does.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func keepFiles() {}
 
 func holdThread() (release func()) { return func() {} }
 

@@ -31,6 +31,9 @@ func engine(t testing.TB, o worker.Options) *worker.Engine {
 func TestConformance(t *testing.T) {
 	scripttest.Test(t, func(o script.Options) script.Engine {
 		w := worker.Options{Timeout: o.Timeout, Size: o.Concurrency, MaxOutput: o.MaxOutput, MaxEvents: o.MaxEvents}
+		if raceDetector {
+			w.Memory = 8 << 30
+		}
 		if o.Timeout > 0 {
 			w.KillAfter = o.Timeout + 10*time.Second
 		}
