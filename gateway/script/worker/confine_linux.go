@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +54,9 @@ func confine(memory int64) (c Confinement) {
 	note("no core dumps", err)
 	used, err := dataSize()
 	if err == nil {
-		limit := uint64(used + memory)
+		// The memory of Go is bounded; what else there is (stacks of threads, of which
+		// little is ever touched) comes on top.
+		limit := uint64(max(0, used-mapped()) + memory)
 		err = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: limit, Max: limit})
 	}
 	note("memory limit of the system", err)
@@ -89,6 +92,13 @@ func filter() (bool, error) {
 		return false, err
 	}
 	return true, nil
+}
+
+// mapped is the memory that the Go runtime has, touched or not.
+func mapped() int64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
+	metrics.Read(sample)
+	return int64(sample[0].Value.Uint64())
 }
 
 // dataSize is what RLIMIT_DATA counts of this process, in bytes.

@@ -28,8 +28,7 @@ type Options struct {
 	// KillAfter is the hard deadline, by which the worker is killed; default 2 s. A call with
 	// a soft deadline of its own has as much beyond that as KillAfter is beyond Timeout.
 	KillAfter time.Duration
-	// Memory bounds the data of a worker, in bytes, beyond the few MiB of one that
-	// has done nothing; default 256 MiB.
+	// Memory bounds the data of a worker, in bytes, stacks of its threads aside; default 256 MiB.
 	Memory int64
 	// Size is how many calls run at once; default twice GOMAXPROCS. The calls of one
 	// connector take at most half, so that it can use all processors and
