@@ -26,7 +26,10 @@ type conn struct {
 // dial connects to the file at path. mode is "rw", "rwc" (which creates it) or "ro"; a connection that is
 // "ro" never checkpoints, not even when it is the last one that closes.
 func dial(ctx context.Context, path, mode string) (*conn, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode + "&_error_rc=1&_dqs=0"
+	if err := registerVFS(); err != nil {
+		return nil, err
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode + "&vfs=" + vfsName + "&_error_rc=1&_dqs=0"
 	connector, err := sqlite.NewConnector(dsn)
 	if err != nil {
 		return nil, err
