@@ -23,10 +23,12 @@ type client struct {
 
 // client returns one for the gateway of the configuration.
 func (p *program) client() (*client, error) {
-	cfg, err := p.loadConfig()
-	if err != nil {
-		return nil, err
+	cfg, list := config.Load(p.configPath, config.Options{Set: p.set})
+	if cfg == nil {
+		p.report(list)
+		return nil, &exitError{exitUsage, nil}
 	}
+	// Warnings are for who runs the gateway, not for who asks it.
 	return newClient(cfg), nil
 }
 
