@@ -82,7 +82,7 @@ func run(ctx context.Context, quick bool, only, out string) error {
 	if err := command(ctx, "go", "build", "-o", b.binary, "./gateway"); err != nil {
 		return fmt.Errorf("run it in the repository's folder: %w", err)
 	}
-	b.report.machine(dir)
+	b.report.machine(dir, quick)
 	var wanted []string
 	if only != "" {
 		wanted = strings.Split(only, ",")

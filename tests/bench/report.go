@@ -33,7 +33,6 @@ type section struct {
 	Name    string
 	Date    string
 	Machine string
-	Quick   bool `json:",omitempty"`
 	Table   table
 	Plot    plot
 }
@@ -52,7 +51,7 @@ type kept struct {
 }
 
 // machine notes what it is measured on. dir is where the data goes.
-func (r *report) machine(dir string) {
+func (r *report) machine(dir string, quick bool) {
 	var parts []string
 	cpu := runtime.GOARCH
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -96,6 +95,9 @@ func (r *report) machine(dir string) {
 		parts = append(parts, "commit "+strings.TrimSpace(string(v)))
 	}
 	r.where = strings.Join(parts, ", ")
+	if quick {
+		r.where += "; a quick run, far from steady"
+	}
 }
 
 // syncTime is the median of how long the disk takes to make a small write durable.
