@@ -93,7 +93,10 @@ func (l *loader) dataEvents() {
 			if title := root.Get("name"); title != nil && title.Value != "" {
 				e.Name = title.Value + " " + kind
 			}
-			l.checkKey(n, n, e.Key, "an event")
+			if !keyPattern.MatchString(e.Key) {
+				l.c.Unserved[e.Key] = connectorEvent
+				continue
+			}
 			config, extract := configMethod, extractMethod
 			config.files = []string{"events-" + kind + "-connector-event-get-event-config"}
 			extract.files = []string{"events-" + kind + "-connector-event-extract-events"}

@@ -68,6 +68,10 @@ func (l *loader) event(where place, n, at *document.Node) {
 		l.c.Unserved[key] = ""
 		return
 	}
+	if l.c.Dir && notSupported(getterMethod, s.Methods) {
+		l.c.Unserved[key] = "not-supported"
+		return
+	}
 	l.unknownKeys(n, eventKeys, foreignEventKeys)
 	e := &Event{Key: key, Name: s.Name, Description: s.Description, Node: n}
 	if e.Name == "" {

@@ -2,6 +2,7 @@ package spec_test
 
 import (
 	"bytes"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -370,4 +371,49 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Of events that are made of others, in events and in data, those are taken that can be served; what else is in data is of no concern.
+func TestChainedEvents(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"spec.yml": "name: X", "global-webhooks/w/spec.yml": "verify: none", "global-webhooks/w/handle.js": "export default () => ({})",
+		"events/plain/spec.yml":           "implementationType: global-webhook\nselector: a",
+		"events/none/spec.yml":            "implementationType: global-webhook\nmethods: {getEventSelector: {implementationType: not-supported}}",
+		"events/made/spec.yml":            "implementationType: connector-event\nmethods: {getEventConfig: {implementationType: javascript}}",
+		"events/made/get-event-config.js": "export default () => ({eventKey: 'plain'})",
+		"data/orders/spec.yml":            "key: orders\nname: Orders\nevents:\n  created: {implementationType: connector-event}\n  updated: {implementationType: connector-event}\n  deleted: {implementationType: full-scan}",
+		"data/orders/events-created-connector-event-get-event-config.js": "export default () => ({eventKey: 'plain'})",
+		"data/orders/events-created-connector-event-extract-events.ts":   "export default (a: any) => a",
+		"data/broken/spec.yml":   "a: [",
+		"data/odd name/spec.yml": "events: {created: {implementationType: connector-event}}",
+		"data/list/spec.yml":     "events: [created]",
+		"data/file.yml":          "x: 1",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, list := spec.Load(dir)
+	var keys []string
+	for _, e := range c.Events {
+		keys = append(keys, e.Key)
+	}
+	if got := strings.Join(keys, " "); list.HasErrors() || got != "made orders.created plain" {
+		t.Fatalf("%s\n%s", got, list)
+	}
+	if len(list) != 1 || !strings.Contains(list[0].Message, `the event "orders.updated" is not served`) {
+		t.Errorf("%v", list)
+	}
+	e := c.Event("orders.created")
+	if e.Name != "Orders created" || e.GetEventConfig == nil || e.ExtractEvents == nil || e.ExtractEvents.File != "data/orders/events-created-connector-event-extract-events.ts" {
+		t.Errorf("%+v", e)
+	}
+	if want := map[string]string{"none": "not-supported", "orders.updated": "connector-event", "odd name.created": "connector-event"}; !maps.Equal(c.Unserved, want) {
+		t.Errorf("%v", c.Unserved)
+	}
 }

@@ -103,6 +103,14 @@ func (l *loader) declares(m method, methods, shorthand *document.Node) bool {
 	return shorthand != nil || len(declarations(m, methods)) > 0
 }
 
+// notSupported reports whether a method is declared as one that the connector does not have.
+func notSupported(m method, methods *document.Node) bool {
+	return slices.ContainsFunc(declarations(m, methods), func(e document.Entry) bool {
+		kind := e.Value.Get("implementationType")
+		return kind != nil && kind.Value == "not-supported"
+	})
+}
+
 func declarations(m method, methods *document.Node) []document.Entry {
 	var found []document.Entry
 	if methods != nil {

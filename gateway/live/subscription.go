@@ -146,6 +146,11 @@ func joinKeys(c *Connector) string {
 func (g *Generation) resolveEvent(ctx context.Context, engine script.Engine, c *Connector, sub *hook.Subscription,
 	fail func(field, hint, format string, args ...any)) {
 	event := c.Spec.Event(sub.Event)
+	if kind, unserved := c.Spec.Unserved[sub.Event]; event == nil && unserved {
+		fail("event", "the subscription can name webhook and selector directly instead",
+			"the event %q of the connector %q is not served: it does not come by a global webhook (%q)", sub.Event, c.Key, kind)
+		return
+	}
 	if event == nil {
 		var keys []string
 		for _, e := range c.Spec.Events {
