@@ -40,8 +40,8 @@ nobody knows.
 Exit code 0: no errors (there may be warnings), 1: errors, 2: nothing to check.`,
 		Example: `  switchhook check
   switchhook check connectors/github
-  switchhook check --sarif > switchhook.sarif    for code hosts
-  switchhook check --json connectors             for editors and scripts`,
+  switchhook check --sarif > switchhook.sarif    # for code hosts
+  switchhook check --json connectors             # for editors and scripts`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError("check takes one path at most, got %d", len(args))
@@ -110,6 +110,14 @@ func (p *program) check(ctx context.Context, path string) (diagnostic.List, erro
 	case configFile:
 		cfg, list := config.Load(path, config.Options{Set: p.set})
 		if cfg == nil {
+			if folder := connectorsOf(path); folder != "" {
+				found, err := checkFolder(builder, folder)
+				var empty *exitError
+				if err != nil && !errors.As(err, &empty) {
+					return nil, err
+				}
+				list.Add(found...)
+			}
 			return list, nil
 		}
 		g, more := builder.Build(ctx, cfg, nil)
@@ -138,6 +146,26 @@ func (p *program) check(ctx context.Context, path string) (diagnostic.List, erro
 		return list, nil
 	}
 	return connectorFindings(builder.LoadConnector(path, nil)), nil
+}
+
+// connectorsOf is the folder of connectors of a configuration that cannot be used, or "" when there is none.
+func connectorsOf(path string) string {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	folder := "connectors"
+	doc, _ := document.Parse(path, source)
+	if n := doc.Root.Get("connectors"); n != nil && n.Kind == document.String {
+		folder = n.Value
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(filepath.Dir(path), folder)
+	}
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return ""
+	}
+	return folder
 }
 
 // connectorFindings are those of a connector and of its fixtures.

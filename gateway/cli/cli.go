@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -175,8 +176,10 @@ func (p *program) loadConfig() (*config.Config, error) {
 	return cfg, nil
 }
 
-// report shows findings on standard error.
+// report shows findings on standard error, in order of place.
 func (p *program) report(list diagnostic.List) {
+	list = slices.Clone(list)
+	list.Sort()
 	_ = diagnostic.WriteText(p.streams.Err, list, p.streams.ErrColor) // nowhere left to complain
 }
 
@@ -184,14 +187,35 @@ func (p *program) report(list diagnostic.List) {
 func (p *program) logger(cfg *config.Config) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // checked by config
-	text := cfg.Log.Format == "text"
-	if f, ok := p.streams.Err.(*os.File); ok && cfg.Log.Format == "auto" {
-		text = isatty.IsTerminal(f.Fd())
-	}
-	if text {
+	if p.logsText(cfg) {
 		return slog.New(tint.NewTextHandler(p.streams.Err, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !p.streams.ErrColor}))
 	}
 	return slog.New(slog.NewJSONHandler(p.streams.Err, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDurations}))
+}
+
+// logsText reports whether the log is text for people.
+func (p *program) logsText(cfg *config.Config) bool {
+	if f, ok := p.streams.Err.(*os.File); ok && cfg.Log.Format == "auto" {
+		return isatty.IsTerminal(f.Fd())
+	}
+	return cfg.Log.Format == "text"
+}
+
+// logFindings logs findings for machines, a line each.
+func logFindings(log *slog.Logger, list diagnostic.List) {
+	list = slices.Clone(list)
+	list.Sort()
+	for _, d := range list {
+		level := slog.LevelError
+		if d.Severity == diagnostic.Warning {
+			level = slog.LevelWarn
+		}
+		attrs := []any{"code", d.Code, "at", d.Position()}
+		if d.Hint != "" {
+			attrs = append(attrs, "hint", d.Hint)
+		}
+		log.Log(context.Background(), level, d.Message, attrs...)
+	}
 }
 
 // readableDurations writes durations as text, such as "1.4ms".

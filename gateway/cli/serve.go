@@ -39,18 +39,22 @@ func (p *program) serve(ctx context.Context) error {
 		return err
 	}
 	logger := p.logger(cfg)
+	report := p.report
+	if !p.logsText(cfg) {
+		report = func(list diagnostic.List) { logFindings(logger, list) }
+	}
 	gateway, err := app.New(ctx, app.Options{
 		Config:     cfg,
 		LoadConfig: func() (*config.Config, diagnostic.List) { return config.Load(p.configPath, config.Options{Set: p.set}) },
 		Version:    version(),
 		Logger:     logger,
 		Stdout:     p.streams.Out,
-		Report:     p.report,
+		Report:     report,
 	})
 	var unusable *app.ConfigError
 	switch {
 	case errors.As(err, &unusable):
-		p.report(unusable.List)
+		report(unusable.List)
 		return &exitError{exitUsage, nil}
 	case err != nil:
 		return err
@@ -61,9 +65,14 @@ func (p *program) serve(ctx context.Context) error {
 		}
 	}()
 	g := gateway.Live().Current()
-	p.report(append(slices.Clone(g.Warnings), g.Problems()...))
+	report(append(slices.Clone(g.Warnings), g.Problems()...))
 	live.LogProblems(logger, g)
-	p.announce(gateway, g)
+	webhooks, admin := gateway.Addresses()
+	if cfg.Log.Format == "json" {
+		logger.Info("serving", "version", version(), "webhooks", webhooks, "admin", admin, "data", cfg.Data, "urls", len(g.Endpoints))
+	} else {
+		p.announce(webhooks, admin, g)
+	}
 
 	reloading, cancel := context.WithCancel(ctx)
 	var reloaders sync.WaitGroup
@@ -95,9 +104,8 @@ func reloadOnHangup(ctx context.Context, gateway *app.Gateway) {
 }
 
 // announce tells the person at the terminal where everything is.
-func (p *program) announce(gateway *app.Gateway, g *live.Generation) {
+func (p *program) announce(webhooks, admin string, g *live.Generation) {
 	out := p.streams.Err
-	webhooks, admin := gateway.Addresses()
 	fmt.Fprintf(out, "switchhook %s\n", version())
 	fmt.Fprintf(out, "  webhooks  http://%s\n  admin     http://%s\n  data      %s\n", webhooks, admin, g.Config.Data)
 	if len(g.Endpoints) == 0 {

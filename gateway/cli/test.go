@@ -52,11 +52,11 @@ With --update the expectations of cases that fail are rewritten in their files t
 comments and everything else stay. Look at the difference before you commit it.
 
 Exit code 0: all passed, 1: some failed, 2: some could not run.`,
-		Example: `  switchhook test                              everything, with config.yaml
-  switchhook test connectors/github            one connector
+		Example: `  switchhook test                              # everything, with config.yaml
+  switchhook test connectors/github            # one connector
   switchhook test connectors --run 'github/push'
   switchhook test connectors/github/fixtures/push.yml --update
-  switchhook test --watch                      again after each save
+  switchhook test --watch                      # again after each save
   switchhook test --junit report.xml --lcov coverage.info`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {

@@ -299,6 +299,10 @@ func (b *Builder) buildFunction(c *spec.Connector, f *spec.Function) (*script.Pr
 		Connector: c.Key, Function: f.Name, Root: c.Root, Entry: f.File,
 		Code: f.Code, File: f.CodeFile, Line: f.Line, Column: f.Column, Shown: c.Shown, Cache: b.Cache,
 	}
+	if f.Code != "" && f.Node != nil {
+		around := diagnostic.SnippetAt(f.Node.Document().Source(), f.Line)
+		src.Above = around.Lines[:min(max(0, f.Line-around.First), len(around.Lines))]
+	}
 	if f.Kind == spec.Mapping {
 		src.Kind = script.Mapping
 		if f.Mapping != nil {
@@ -321,7 +325,11 @@ func shownPath(path string) string {
 func (b *Builder) bindIntegration(g *Generation, in *config.Integration) diagnostic.List {
 	c := g.Connectors[in.Connector]
 	if c == nil {
-		return diagnostic.List{in.At("connector").UnknownName("connector", sortedKeys(g.Connectors))}
+		d := in.At("connector").UnknownName("connector", sortedKeys(g.Connectors))
+		if d.Hint == "" {
+			d.Hint = fmt.Sprintf("it would be in %s", shownPath(filepath.Join(g.Config.Connectors, in.Connector)))
+		}
+		return diagnostic.List{d}
 	}
 	if c.State == Down {
 		return diagnostic.List{in.At("connector").Warnf("connector-down", "the connector %q is down; requests to its webhooks are answered 503", c.Key)}
@@ -388,6 +396,9 @@ func (b *Builder) Endpoints(c *Connector, workspace, integration string, paramet
 // addSubscription resolves a subscription of config.yaml and indexes it.
 func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.Edit[*hook.Subscription], s *config.Subscription) diagnostic.List {
 	sub := s.Subscription
+	if w := g.Config.Workspaces[s.Workspace]; w.Integrations[sub.Integration] != nil && g.connectorOf(s.Workspace, sub.Integration) == nil {
+		return nil // that the integration's connector is not there was said
+	}
 	r, err := g.Resolve(ctx, b.Engine, &sub)
 	var mistakes FieldErrors
 	switch {

@@ -186,8 +186,8 @@ func (b *bundler) noFunction(exports []string) diagnostic.Diagnostic {
 	d.Hint = fmt.Sprintf("write export default function %s(...) { ... }", f)
 	if len(exports) > 0 {
 		d.Message += ", only " + strings.Join(exports, ", ")
-		if near := diagnostic.DidYouMean(f, exports); near != "" {
-			d.Hint = near
+		if near := diagnostic.Nearest(f, exports); near != "" {
+			d.Hint = fmt.Sprintf("rename %s to %s", near, f)
 		}
 	}
 	return d
@@ -300,6 +300,22 @@ func (b *bundler) place(d *diagnostic.Diagnostic, file string) {
 	text := b.given[file]
 	b.mu.Unlock()
 	d.Snippet = indented(diagnostic.SnippetAt([]byte(text), d.Line), shift)
+	if b.src.Code != "" && file == b.src.File {
+		for i := range d.Snippet.Lines {
+			if above, ok := b.above(d.Snippet.First + i); ok {
+				d.Snippet.Lines[i] = above
+			}
+		}
+	}
+}
+
+// above is the line of that number, where it is one of those above inline code.
+func (b *bundler) above(line int) (string, bool) {
+	i := len(b.src.Above) - (b.src.Line - line)
+	if i < 0 || i >= len(b.src.Above) {
+		return "", false
+	}
+	return b.src.Above[i], true
 }
 
 // shift is by how many columns the lines of a file are indented where people see it.
@@ -342,7 +358,13 @@ func (b *bundler) indentSource(sourceMap []byte) []byte {
 			return content
 		}
 		var text strings.Builder
+		number := 0
 		for line := range strings.Lines(content) {
+			number++
+			if above, ok := b.above(number); ok {
+				text.WriteString(above + "\n")
+				continue
+			}
 			if strings.TrimRight(line, "\r\n") != "" {
 				text.WriteString(indent)
 			}

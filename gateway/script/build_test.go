@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,9 +188,9 @@ func TestDiagnostics(t *testing.T) {
 		"empty": {map[string]string{entry: ""},
 			"connectors/box/global-webhooks/all/handle.js: error no-function-exported: no function \"handle\" is exported (write export default function handle(...) { ... })\n"},
 		"other export": {map[string]string{entry: "export function handel() {}\nexport const x = 1"},
-			"connectors/box/global-webhooks/all/handle.js: error no-function-exported: no function \"handle\" is exported, only handel, x (did you mean \"handel\"?)\n"},
+			"connectors/box/global-webhooks/all/handle.js: error no-function-exported: no function \"handle\" is exported, only handel, x (rename handel to handle)\n"},
 		"other cjs export": {map[string]string{entry: "\nmodule.exports = { hanlde() {}, other: 1 }"},
-			"connectors/box/global-webhooks/all/handle.js:2:1: error no-function-exported: no function \"handle\" is exported, only hanlde, other (did you mean \"hanlde\"?)\n"},
+			"connectors/box/global-webhooks/all/handle.js:2:1: error no-function-exported: no function \"handle\" is exported, only hanlde, other (rename hanlde to handle)\n"},
 		"other exports.x": {map[string]string{entry: "exports.run = () => 1"},
 			"connectors/box/global-webhooks/all/handle.js: error no-function-exported: no function \"handle\" is exported, only run (write export default function handle(...) { ... })\n"},
 		"missing": {map[string]string{"x.js": ""},
@@ -267,7 +268,7 @@ globalWebhooks:
       }
 `
 	code := "export default ({ data }) => {\n  // é\n  return data.a.b\n}\n"
-	src := script.Source{Connector: "acme", Function: "handle", Code: code, File: "acme.yml", Line: 5, Column: 7, Shown: "connectors"}
+	src := script.Source{Connector: "acme", Function: "handle", Code: code, File: "acme.yml", Line: 5, Column: 7, Above: strings.Split(yaml, "\n")[2:4], Shown: "connectors"}
 	p, list := script.Build(src)
 	if p == nil {
 		t.Fatal(list)
@@ -307,6 +308,16 @@ globalWebhooks:
 	_, list = script.Build(src)
 	if got, want := show(list), "connectors/acme.yml:5:7: error no-function-exported: no function \"handle\" is exported (write export default function handle(...) { ... })\n"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+	// What stands above the code is in the frames of findings and of failures.
+	above := "  3 |   orders:\n  4 |     handle: |\n> 5 |       "
+	if got := list[0].Frame(); !strings.HasPrefix(got, above+"const handle = 1\n") {
+		t.Errorf("frame:\n%s", got)
+	}
+	src.Code = "export default () => null.x"
+	p, _ = script.Build(src)
+	if _, err = e.Eval(context.Background(), p, json.RawMessage(`{}`)); !errors.As(err, &f) || !strings.HasPrefix(f.Failure.CodeFrame, above) {
+		t.Errorf("%v: frame:\n%s", err, f.Failure.CodeFrame)
 	}
 	src.Code = "import {x} from './common'; import 'fs'; export default () => x"
 	_, list = script.Build(src)

@@ -525,7 +525,7 @@ func (b *bundler) cacheKey() string {
 	src, f := b.src, b.folder
 	const maxFiles, maxBytes = 1_000, 16 << 20
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%q %q %d %q %q %q %d %d %q\n", buildVersion(), src.Connector, src.Function, src.Kind, src.Entry, src.Code, src.File, src.Line, src.Column, src.Shown)
+	fmt.Fprintf(h, "%s\n%q %q %d %q %q %q %d %d %q %q\n", buildVersion(), src.Connector, src.Function, src.Kind, src.Entry, src.Code, src.File, src.Line, src.Column, src.Above, src.Shown)
 	if b.mapping != nil {
 		fmt.Fprintf(h, "%q %q %q\n", b.mapping.Source(), b.compiled, mapping.Version())
 	}

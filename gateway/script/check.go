@@ -325,6 +325,10 @@ func (c *checker) exports(tree *ast.Program) {
 	}
 	slices.Sort(names)
 	b := bundler{src: c.src}
+	if c.src.Code != "" && c.src.Kind == JavaScript {
+		text, _, _ := b.text(c.src.File)
+		b.given = map[string]string{c.src.File: text}
+	}
 	d := b.noFunction(names)
 	if f, ok := c.positions.original(c.lines.at(at)); ok && at > 0 {
 		d.Line, d.Column, d.Snippet = f.Line, f.Column, c.positions.snippet(f)

@@ -64,6 +64,9 @@ type Source struct {
 	// from 1. Each further line of Code begins at Column too, as it does
 	// in a YAML block scalar.
 	Line, Column int
+	// Above is the lines of File directly above Code, the last one next to it; code
+	// frames show them. As many as are given, which may be none.
+	Above []string
 	// Shown is put in front of file names in diagnostics: the connector's
 	// folder as people know it, such as "connectors/box". May be empty.
 	Shown string

@@ -265,7 +265,11 @@ func (c *converter) convertMap(n *Node, y *yaml.Node, depth int) {
 			continue
 		}
 		if line, dup := seen[key.Value]; dup {
-			c.add(keyNode.Errorf("duplicate-key", "the key %q stands here twice; first on line %d", key.Value, line))
+			d := keyNode.Errorf("duplicate-key", "the key %q stands here twice; first on line %d", key.Value, line)
+			if v.Kind == Map || v.Kind == List {
+				d.Hint = fmt.Sprintf("put what it has under the first one, on line %d", line)
+			}
+			c.add(d)
 			continue
 		}
 		seen[key.Value] = key.Line

@@ -172,6 +172,13 @@ func closing(text []byte, quote byte) int {
 	return len(text)
 }
 
+// masked is what Hide leaves of a value.
+func masked(value string) []byte {
+	text := []byte(value)
+	mask(text)
+	return text
+}
+
 // mask overwrites text with as many characters of the same lengths, so that
 // neither offsets nor columns change.
 func mask(text []byte) {

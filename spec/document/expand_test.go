@@ -100,6 +100,9 @@ last: shown
 	if d := doc.Root.At("b", "token").Errorf("x", "m"); strings.Contains(strings.Join(d.Snippet.Lines, "\n"), "ge\\") {
 		t.Errorf("snippet shows it: %q", d.Snippet.Lines)
 	}
+	if d := doc.Root.At("b", "num").Errorf("x", "m"); d.EndColumn != d.Column+4 {
+		t.Errorf("a hidden number is marked from %d to %d", d.Column, d.EndColumn)
+	}
 }
 
 // Secrets are found where YAML sees them, be it behind a line break that only YAML knows, or at an anchor.

@@ -143,7 +143,7 @@ func (n *Node) end() int {
 		return 0
 	case n.Quoted && (text[0] == '"' || text[0] == '\''):
 		return n.Column + quotedLength(text)
-	case !n.expanded && !n.Quoted && n.Value != "" && bytes.HasPrefix(text, []byte(n.Value)):
+	case !n.expanded && !n.Quoted && n.Value != "" && (bytes.HasPrefix(text, []byte(n.Value)) || bytes.HasPrefix(text, masked(n.Value))):
 		return n.Column + utf8.RuneCountInString(n.Value)
 	}
 	// It goes on on the next line, or has a tag in front: mark what is left of the line.
