@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/metrics"
 	"strconv"
 	"strings"
 	"time"
@@ -52,13 +51,7 @@ func confine(memory int64) (c Confinement) {
 
 	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	note("no core dumps", err)
-	used, err := dataSize()
-	if err == nil {
-		// The memory of Go is bounded; what else there is (stacks of threads, of which
-		// little is ever touched) comes on top.
-		limit := uint64(max(0, used-mapped()) + memory)
-		err = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: limit, Max: limit})
-	}
+	err = limitMemory(memory)
 	note("memory limit of the system", err)
 	c.Memory = err == nil
 
@@ -94,24 +87,48 @@ func filter() (bool, error) {
 	return true, nil
 }
 
-// mapped is the memory that the Go runtime has, touched or not.
-func mapped() int64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
-	metrics.Read(sample)
-	return int64(sample[0].Value.Uint64())
-}
+// besides is the address space of the threads that are still to come.
+const besides = 40 << 20
 
-// dataSize is what RLIMIT_DATA counts of this process, in bytes.
-func dataSize() (int64, error) {
-	status, err := os.ReadFile("/proc/self/status")
+// limitMemory bounds the data of the process, and its address space. The
+// first alone does not do: Linux lets data that takes the place of reserved address space,
+// as Go's heap does, go beyond the limit once, however large it is.
+func limitMemory(memory int64) error {
+	data, size, err := sizes()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmData:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return n << 10, err
+	for resource, limit := range map[int]int64{
+		unix.RLIMIT_DATA: data + memory,
+		unix.RLIMIT_AS:   size + memory + besides,
+	} {
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: uint64(limit), Max: uint64(limit)}); err != nil {
+			return err
 		}
 	}
-	return 0, fmt.Errorf("/proc/self/status has no VmData")
+	return nil
+}
+
+// sizes are what RLIMIT_DATA and RLIMIT_AS count of this process, in bytes.
+func sizes() (data, size int64, err error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		name, rest, _ := strings.Cut(line, ":")
+		into := map[string]*int64{"VmData": &data, "VmSize": &size}[name]
+		if into == nil {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		*into = n << 10
+	}
+	if data == 0 || size == 0 {
+		return 0, 0, fmt.Errorf("/proc/self/status says nothing of it")
+	}
+	return data, size, nil
 }

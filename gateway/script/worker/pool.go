@@ -160,7 +160,7 @@ func (e *Engine) over(c *call, out outcome) {
 func (e *Engine) serve(l *lane) {
 	if !e.contested(l) {
 		for _, w := range l.workers {
-			if len(l.queue) > 0 && len(w.sent) <= l.ahead()/2 && !w.slow {
+			if len(l.queue) > 0 && len(w.sent) <= l.ahead()/2 && !w.spent {
 				e.fill(w)
 			}
 		}
@@ -280,7 +280,7 @@ func (e *Engine) next(w *process) {
 }
 
 // answered takes the outcome of the first call that a worker has.
-func (e *Engine) answered(w *process, sequence uint64, fields []byte) error {
+func (e *Engine) answered(w *process, sequence uint64, fields []byte, rest bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(w.sent) == 0 || w.sent[0].sequence != sequence {
@@ -295,8 +295,9 @@ func (e *Engine) answered(w *process, sequence uint64, fields []byte) error {
 	}
 	l.pace += (took - l.pace) / 8
 	e.over(c, outcome{fields: fields, from: w})
+	w.spent = w.spent || rest
 	switch {
-	case w.slow:
+	case w.spent:
 		if len(w.sent) == 0 {
 			e.retire(w)
 		}
@@ -350,7 +351,7 @@ func (e *Engine) tick() {
 		switch at := w.deadline(e); {
 		case !now.Before(at):
 			w.kill(endDeadline)
-		case w.slow:
+		case w.yielded:
 			e.lookAt(at)
 		case now.Sub(w.since) >= slowAt:
 			w.yield()
@@ -374,7 +375,7 @@ func (e *Engine) tick() {
 	}
 }
 
-// retire ends a worker that is slow, in favour of a spare.
+// retire ends a worker that is spent, in favour of a spare.
 func (e *Engine) retire(w *process) {
 	e.detach(w)
 	e.active = slices.DeleteFunc(e.active, func(x *process) bool { return x == w })

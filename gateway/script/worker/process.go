@@ -48,7 +48,8 @@ type process struct {
 	sequence  uint64
 	end       end  // why it was killed
 	dismissed bool // it is to end
-	slow      bool // it has given up its priority
+	yielded   bool // it has given up its priority
+	spent     bool // it gets no more calls
 
 	// The writer's own.
 	w        writer
@@ -220,7 +221,8 @@ func (w *process) read(e *Engine, s *stream) error {
 			return r.err
 		}
 		// The buffer is used again, and payloads stay.
-		if err := e.answered(w, sequence, append([]byte(nil), r.b...)); err != nil {
+		rest := len(r.b) > 0 && r.b[0]&wantsRest != 0
+		if err := e.answered(w, sequence, append([]byte(nil), r.b...), rest); err != nil {
 			return err
 		}
 	}
@@ -335,7 +337,7 @@ func (w *process) dismiss() {
 
 // yield lets others go before the process, from now on; Engine.mu is held.
 func (w *process) yield() {
-	w.slow = true
+	w.yielded, w.spent = true, true
 	_ = unix.Setpriority(unix.PRIO_PGRP, w.pid(), lowPriority) // it is its own group
 }
 

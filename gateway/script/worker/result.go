@@ -27,6 +27,8 @@ const (
 	hasResponse
 	hasRemember
 	hasCoverage
+	// wantsRest: the worker holds so much memory that another should take its place.
+	wantsRest
 )
 
 // The bounds of what a worker may say; those of a result's size come from the options.
@@ -42,8 +44,8 @@ type answer struct {
 	handle script.HandleResult
 	value  json.RawMessage
 	err    *script.Error
-	// result: there is a result besides the error, or without one.
-	result bool
+	// rest: the worker has had enough.
+	rest bool
 }
 
 // writeResult writes the frameResult of a call; in is nil for Eval.
@@ -63,6 +65,9 @@ func (w *writer) writeResult(sequence uint64, a *answer, in *script.HandleInput)
 	}
 	if r.Coverage != nil {
 		has |= hasCoverage
+	}
+	if a.rest {
+		has |= wantsRest
 	}
 	w.b = append(w.b, has)
 	w.int(int64(r.Took))
@@ -176,8 +181,8 @@ func (r *reader) bounded() string {
 // answer reads what follows the sequence in a frameResult, believing nothing. in is nil for
 // Eval. Payloads may be parts of in and of the frame.
 func (r *reader) answer(in *script.HandleInput, l limits) (*answer, error) {
-	a := &answer{result: true}
 	has := r.byte()
+	a := &answer{rest: has&wantsRest != 0}
 	res := &a.handle
 	res.Took = max(0, time.Duration(r.int()))
 	if n := r.count(maxLines); n > 0 {

@@ -76,6 +76,8 @@ type server struct {
 	out   writer
 	since time.Time // when out stopped being empty
 
+	sample  []metrics.Sample
+	untidy  bool          // the last call left much memory behind
 	running atomic.Uint64 // the sequence of the call under way, or 0
 	slow    *time.Timer
 	tidy    *time.Timer
@@ -87,7 +89,7 @@ func serve() error {
 		return fmt.Errorf("the shared page: %w", err)
 	}
 	_ = syscall.Close(pageFD)
-	s := &server{programs: map[uint64]*script.Program{}, began: (*uint64)(unsafe.Pointer(unsafe.SliceData(page)))}
+	s := &server{sample: newSample(), programs: map[uint64]*script.Program{}, began: (*uint64)(unsafe.Pointer(unsafe.SliceData(page)))}
 	s.in = stream{limit: math.MaxInt32, read: func(b []byte) (int, error) { return readFD(0, b) }}
 	kind, fields, err := s.in.next()
 	if err != nil {
@@ -166,14 +168,32 @@ func (s *server) loop() error {
 
 // enter marks the beginning of a call, leave its end.
 func (s *server) enter(sequence uint64) {
+	if s.untidy {
+		debug.FreeOSMemory()
+		s.untidy = false
+	}
 	atomic.StoreUint64(s.began, sequence)
 	s.running.Store(sequence)
 	s.slow.Reset(slowAfter)
 }
 
-func (s *server) leave() {
+func (s *server) leave() (rest bool) {
 	s.slow.Stop()
 	s.running.Store(0)
+	// What one call leaves behind must not be missing to the next, which may be another connector's.
+	used := s.memory()
+	s.untidy = used > s.settings.Memory/4
+	return used > s.settings.Memory/2
+}
+
+// memory is what the Go runtime holds, in bytes.
+func (s *server) memory() int64 {
+	metrics.Read(s.sample)
+	return int64(s.sample[0].Value.Uint64() - s.sample[1].Value.Uint64())
+}
+
+func newSample() []metrics.Sample {
+	return []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 }
 
 func (s *server) handle(r *reader) {
@@ -185,8 +205,7 @@ func (s *server) handle(r *reader) {
 	}
 	s.enter(sequence)
 	result, err := s.engine.Handle(context.Background(), p, in)
-	s.leave()
-	a := &answer{}
+	a := &answer{rest: s.leave()}
 	if result != nil {
 		a.handle = *result
 	}
@@ -202,8 +221,7 @@ func (s *server) eval(r *reader) {
 	}
 	s.enter(sequence)
 	result, err := s.engine.Eval(context.Background(), p, argument)
-	s.leave()
-	a := &answer{}
+	a := &answer{rest: s.leave()}
 	if result != nil {
 		a.value, a.handle.Console, a.handle.Took = result.Value, result.Console, result.Took
 	}
@@ -256,7 +274,7 @@ func (s *server) watch() {
 		return
 	}
 	_ = s.flush() // an error is found again by the loop
-	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	sample := newSample()
 	for s.running.Load() == sequence {
 		metrics.Read(sample)
 		if sample[0].Value.Uint64()-sample[1].Value.Uint64() > uint64(s.settings.Memory) {
