@@ -70,7 +70,8 @@ func Key(name string) string {
 
 // Encoder makes JSON as JSON.stringify does, with these differences. What JSON.stringify
 // would lose in silence is an error: functions, symbols, promises, maps
-// and sets. Parts that are untouched parts of Source or Parsed become their original bytes.
+// and sets. Parts that are untouched parts of Source or Parsed become their original bytes, and so do
+// untouched numbers in objects of theirs that were changed.
 type Encoder struct {
 	Runtime *goja.Runtime
 	// Source is the tree whose untouched parts are passed on; may be nil.
@@ -177,6 +178,14 @@ func (e *Encoder) source(o *goja.Object) *Tree {
 	return nil
 }
 
+// container is what o was made from, or nil.
+func (e *Encoder) container(o *goja.Object) *container {
+	if source := e.source(o); source != nil {
+		return source.known[o]
+	}
+	return nil
+}
+
 func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error) {
 	Settle(o)
 	if IsFunction(o) {
@@ -214,6 +223,7 @@ func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error)
 	dst = append(dst, '{')
 	first := len(dst)
 	var odd *goja.Object // names and values in turn, where Go strings cannot name the properties
+	from := e.container(o)
 	for i, key := range o.Keys() {
 		before := len(dst)
 		if before > first {
@@ -232,6 +242,10 @@ func (e *Encoder) appendObject(dst []byte, o *goja.Object) ([]byte, bool, error)
 			v = odd.Get(strconv.Itoa(2*i + 1))
 		}
 		dst = append(dst, ':')
+		if text := from.number(0, key, v); text != "" {
+			dst = append(dst, text...)
+			continue
+		}
 		var omitted bool
 		var err error
 		if dst, omitted, err = e.append(dst, v, key, true); err != nil {
@@ -272,13 +286,19 @@ func (e *Encoder) appendArray(dst []byte, o *goja.Object) ([]byte, error) {
 		return dst, ErrTooLarge
 	}
 	dst = append(dst, '[')
+	from := e.container(o)
 	for i := range int(length) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		key := strconv.Itoa(i)
+		v := o.Get(key)
+		if text := from.number(i, "", v); text != "" {
+			dst = append(dst, text...)
+			continue
+		}
 		var err error
-		if dst, _, err = e.append(dst, o.Get(key), key, false); err != nil {
+		if dst, _, err = e.append(dst, v, key, false); err != nil {
 			return dst, at(err, "["+key+"]")
 		}
 	}

@@ -113,7 +113,7 @@ func TestEncodePassesOriginalBytesOn(t *testing.T) {
 		{`data`, text},
 		{`({got: data.sub, n: 1})`, `{"got":{"a" : 1.0, "a": 2},"n":1}`},
 		{`[data.list, data.list]`, `[[1e2],[1e2]]`},
-		{`data.n = 1; data`, `{"id":12345678901234567000,"sub":{"a" : 1.0, "a": 2},"list":[1e2],"n":1}`},
+		{`data.n = 1; data`, `{"id":12345678901234567890,"sub":{"a" : 1.0, "a": 2},"list":[1e2],"n":1}`},
 		{`({...data, sub: undefined})`, `{"id":12345678901234567000,"list":[1e2]}`},
 		{`data.sub.a = 3; data.sub`, `{"a":3}`},
 		{`Object.prototype.toJSON = function() { return 1 }; data`, `1`},

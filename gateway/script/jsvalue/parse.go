@@ -95,6 +95,8 @@ type reader struct {
 	tree *Tree
 	i    int // the place in the text
 	next int // in the index: the first container that begins at i or behind it
+	// exact is where the number stood that was read last, when JavaScript prints it in another way; else its end is 0.
+	exact span
 	// given are objects and arrays that were made before and are to be used again.
 	given []*goja.Object
 }
@@ -134,6 +136,9 @@ func (r *reader) space() {
 	for s := r.tree.text; r.i < len(s) && s[r.i] <= ' '; r.i++ {
 	}
 }
+
+// span is a part of the text.
+type span struct{ start, end int }
 
 // value reads the value at the current place. Of an object or array it reads no more than it must.
 func (r *reader) value() goja.Value {
@@ -204,7 +209,7 @@ func (r *reader) number() goja.Value {
 	for i < len(s) && (s[i]-'0' <= 9 || s[i] == '.' || s[i] == '-' || s[i] == '+' || s[i]|0x20 == 'e') {
 		i++
 	}
-	r.i = i
+	r.i, r.exact = i, span{start, i}
 	// The only error left is that of the range, which comes with the right infinity.
 	f, _ := strconv.ParseFloat(s[start:i], 64)
 	return r.tree.rt.ToValue(f)

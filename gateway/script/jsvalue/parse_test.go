@@ -191,6 +191,29 @@ func FuzzParse(f *testing.F) {
 		if diff := cmp.Diff(decode(t, text), decode(t, again)); diff != "" {
 			t.Fatalf("%q became %q: %s", text, again, diff)
 		}
+		// Read by name, and then changed, it is the same but for the change.
+		o, ok := tree.Root().(*goja.Object)
+		if !ok || jsvalue.IsArray(o) {
+			return
+		}
+		if tree, err = jsvalue.NewParser(rt).Parse(bytes.Clone(text)); err != nil {
+			t.Fatal(err)
+		}
+		o = tree.Root().(*goja.Object)
+		for _, key := range []string{"a", "b", "9", "", "\u00e9"} {
+			o.Get(key)
+		}
+		if err := o.Set("changed", true); err != nil {
+			t.Fatal(err)
+		}
+		if again, err = (&jsvalue.Encoder{Runtime: rt, Source: tree}).Append(nil, o); err != nil {
+			t.Fatal(err)
+		}
+		want, _ := decode(t, text).(map[string]any)
+		want["changed"] = true
+		if diff := cmp.Diff(any(want), decode(t, again)); diff != "" {
+			t.Fatalf("%q, changed, became %q: %s", text, again, diff)
+		}
 	})
 }
 
@@ -319,6 +342,27 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations, more than %v", name, n, c.limit)
 		} else {
 			t.Logf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// Numbers that JavaScript cannot hold stay as they were written also where the object around them was changed.
+func TestNumbersStayExact(t *testing.T) {
+	const text = `{"id":12345678901234567890,"ids":[5,9007199254740993,1.0],"x":{"f":1e400,"a":2,"b":3,"c":4,"d":5},"id":98765432109876543210,"n":-0}`
+	for code, want := range map[string]string{
+		`data.z = 1; data`:                      `{"id":98765432109876543210,"ids":[5,9007199254740993,1.0],"x":{"f":1e400,"a":2,"b":3,"c":4,"d":5},"n":0,"z":1}`,
+		`data.id = 5; data`:                     `{"id":5,"ids":[5,9007199254740993,1.0],"x":{"f":1e400,"a":2,"b":3,"c":4,"d":5},"n":0}`,
+		`data.ids.push(2); data.ids`:            `[5,9007199254740993,1.0,2]`,
+		`data.ids.reverse(); data.ids`:          `[1,9007199254740993,5]`,
+		`data.ids.shift(); data.ids`:            `[9007199254740992,1]`,
+		`data.x.a = 1; data.x`:                  `{"f":1e400,"a":1,"b":3,"c":4,"d":5}`,
+		`delete data.x.f; data.x.f = 1; data.x`: `{"a":2,"b":3,"c":4,"d":5,"f":1}`,
+		`({...data.x})`:                         `{"f":null,"a":2,"b":3,"c":4,"d":5}`,
+	} {
+		rt, tree, v := evaluate(t, text, code)
+		got, err := (&jsvalue.Encoder{Runtime: rt, Source: tree}).Append(nil, v)
+		if err != nil || string(got) != want {
+			t.Errorf("%s:\n got %s, %v\nwant %s", code, got, err, want)
 		}
 	}
 }

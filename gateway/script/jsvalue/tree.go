@@ -59,8 +59,9 @@ type container struct {
 	// What it was filled with, in the order of the text.
 	keys      []string // of an object
 	values    []goja.Value
-	irregular bool // has a repeated or an integer-like key
-	odd       bool // has a key with a lone surrogate, which Go strings cannot name
+	exact     map[int]span // numbers among the values that JavaScript prints in another way
+	irregular bool         // has a repeated or an integer-like key
+	odd       bool         // has a key with a lone surrogate, which Go strings cannot name
 }
 
 // Up to this many members an object or array without others in it is cheaper made than put off.
@@ -244,6 +245,7 @@ func (c *container) fill() {
 		r.i++ // the colon
 		r.space()
 		v := r.value()
+		c.note(&r, i)
 		r.space()
 		r.i++ // the comma or bracket
 		if units != nil {
@@ -263,6 +265,33 @@ func (c *container) fill() {
 	}
 }
 
+// note remembers how a number that was just read was written.
+func (c *container) note(r *reader, i int) {
+	if r.exact.end > 0 {
+		if c.exact == nil {
+			c.exact = map[int]span{}
+		}
+		c.exact[i] = r.exact
+		r.exact = span{}
+	}
+}
+
+// number returns how a number was written that is still the member i or has that key, "" where JavaScript
+// would write it so too or it was another.
+func (c *container) number(i int, key string, now goja.Value) string {
+	if c == nil || len(c.exact) == 0 || now == nil {
+		return ""
+	}
+	if !c.array {
+		for i = len(c.keys) - 1; i >= 0 && c.keys[i] != key; i-- {
+		}
+	}
+	if at, ok := c.exact[i]; ok && c.values[i].SameAs(now) {
+		return c.tree.text[at.start:at.end]
+	}
+	return ""
+}
+
 // items reads the items of an array.
 func (c *container) items() []goja.Value {
 	t := c.tree
@@ -271,6 +300,7 @@ func (c *container) items() []goja.Value {
 	for i := range c.values {
 		r.space()
 		c.values[i] = r.value()
+		c.note(&r, i)
 		r.space()
 		r.i++ // the comma or bracket
 	}

@@ -172,7 +172,7 @@ func testData(t *testing.T, e script.Engine) {
 		{"text/plain", ` {"id": 9007199254740993, "id" : 1e400, "a":[{"b": 12345678901234567890}]} `, `JSON.parse(input.data)`, `{"id": 9007199254740993, "id" : 1e400, "a":[{"b": 12345678901234567890}]}`},
 		{"text/plain", `{"a":[{"b": 12345678901234567890, "c":1.0}]}`, `JSON.parse(input.data).a[0]`, `{"b": 12345678901234567890, "c":1.0}`},
 		{"text/plain", `{"a":[{"b": 12345678901234567890}], "n": 1.0}`, `({ ...JSON.parse(input.data), n: 2 })`, `{"a":[{"b": 12345678901234567890}],"n":2}`},
-		{"text/plain", `{"a": 1.0}`, `(() => { const d = JSON.parse(input.data); d.b = 2; return d })()`, `{"a":1,"b":2}`},
+		{"text/plain", `{"a": 1.0}`, `(() => { const d = JSON.parse(input.data); d.b = 2; return d })()`, `{"a":1.0,"b":2}`},
 		{"text/plain", `{"a": 1.0}`, `JSON.parse(input.data, (k, v) => v)`, `{"a":1}`},
 		{"text/plain", `[{"a": 1.0}]`, `[...Array(40)].map(() => JSON.parse(input.data)[0]).pop()`, `{"a":1}`},
 		{"text/plain", `{"a": "\ud800"}`, `JSON.parse(input.data).a.length`, `1`},
@@ -244,10 +244,10 @@ func testPassThrough(t *testing.T, e script.Engine) {
 	}
 	// What was changed, or is new, is encoded; untouched parts within keep their bytes.
 	for _, c := range []struct{ code, want string }{
-		{`input.data.sub.k.push(3)`, `{"id":12345678901234567000,"x":2,"sub":{"k":[1,2,3]},"list":[{"n":1},{"n":2}]}`},
-		{`input.data.new = undefined`, `{"id":12345678901234567000,"x":2,"sub":{"k" : [1, 2e0]},"list":[{"n":1},{"n":2}]}`},
+		{`input.data.sub.k.push(3)`, `{"id":12345678901234567890,"x":2,"sub":{"k":[1,2e0,3]},"list":[{"n":1},{"n":2}]}`},
+		{`input.data.new = undefined`, `{"id":12345678901234567890,"x":2,"sub":{"k" : [1, 2e0]},"list":[{"n":1},{"n":2}]}`},
 		{`delete input.data.id; delete input.data.list`, `{"x":2,"sub":{"k" : [1, 2e0]}}`},
-		{`input.data.list[1].n = 3`, `{"id":12345678901234567000,"x":2,"sub":{"k" : [1, 2e0]},"list":[{"n":1},{"n":3}]}`},
+		{`input.data.list[1].n = 3`, `{"id":12345678901234567890,"x":2,"sub":{"k" : [1, 2e0]},"list":[{"n":1},{"n":3}]}`},
 		{`input.data = {got: input.data.sub}`, `{"got":{"k" : [1, 2e0]}}`},
 		{`Object.setPrototypeOf(input.data, {toJSON() { return 7 }})`, `7`},
 	} {
