@@ -250,7 +250,7 @@ func (p *program) replayFailed(ctx context.Context, gateway *client, o *replayFl
 			if errors.Is(err, context.Canceled) {
 				err = errors.New("interrupted")
 			}
-			return fmt.Errorf("stopped at request %s, after %d of %d: %w\nThe same command goes on with those that are failed still.", id, i, len(ids), err)
+			return fmt.Errorf("stopped at request %s, after %d of %d: %w\nthe same command goes on with those that are failed still", id, i, len(ids), err)
 		}
 		var r rerun
 		if err := json.Unmarshal(answer, &r); err != nil {

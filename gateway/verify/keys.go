@@ -371,8 +371,8 @@ func (p *URLPattern) Match(url string) bool {
 	return !strings.Contains(url, "/..") && !strings.Contains(url, "/./") && p.expression.MatchString(url)
 }
 
-func (c *certificate) allows(url string) bool {
-	return slices.ContainsFunc(c.allow, func(p *URLPattern) bool { return p.Match(url) })
+func (cert *certificate) allows(url string) bool {
+	return slices.ContainsFunc(cert.allow, func(p *URLPattern) bool { return p.Match(url) })
 }
 
 var literalURL = regexp.MustCompile(`^[a-z0-9._~*/-]+$`)

@@ -131,7 +131,7 @@ func TestRewriteFixtures(t *testing.T) {
 func FuzzRewrite(f *testing.F) {
 	for _, seed := range []string{"a: 1 # c\nb: [x, {y: 'z'}]\n", "- a: |\n    text\n  b: >-\n    more\n- !t {c: \"d\"}\n", "x: &a\n  y: *b\n", "? a\n: b\n", "{a: b, c: [d], }", "a:\n\n  - b\n\n  # c\n  - d: e\n    f:\n"} {
 		for place := range uint8(6) {
-			f.Add(seed, place, uint8(place))
+			f.Add(seed, place, place)
 		}
 	}
 	values := []string{`"word"`, `{"a": {"b": [1]}}`, `[]`, `"two\nlines"`, `null`, `[1, {"x": "y: z"}]`, ``}

@@ -43,9 +43,6 @@ func (w *writer) end(trailing int) {
 	binary.LittleEndian.PutUint32(w.b[w.start:], uint32(len(w.b)-w.start-4+trailing))
 }
 
-// cut forgets the frame under way.
-func (w *writer) cut() { w.b = w.b[:w.start] }
-
 func (w *writer) uint(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
 func (w *writer) int(n int64)   { w.b = binary.AppendVarint(w.b, n) }
 func (w *writer) flag(f bool) {
