@@ -304,7 +304,7 @@ func (k *Keeper) runOne(ctx context.Context, id string) (ran bool, err error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if answered != nil {
+	if answered != nil || rec.Failure != nil && rec.Failure.Kind == "unavailable" {
 		return false, nil
 	}
 	rec.Verified = stored.Verified

@@ -63,7 +63,9 @@ func TestKilled(t *testing.T) {
 		mu.Unlock()
 	}
 	// The engine goes on.
-	if _, err := e.Handle(context.Background(), build(t, "good", pushCode), pushInput()); err != nil {
+	in := pushInput()
+	in.Timeout = 20 * time.Second
+	if _, err := e.Handle(context.Background(), build(t, "good", pushCode), in); err != nil {
 		t.Error(err)
 	}
 	if s := e.Stats(); s.Killed != 2 && !raceDetector {
@@ -90,6 +92,9 @@ func TestCallsBehindAKilledOne(t *testing.T) {
 		wg.Go(func() {
 			in := pushInput()
 			in.Request.Query = fmt.Sprintf("n=%d", n)
+			if n%16 != 5 {
+				in.Timeout = 20 * time.Second // machines are slow at times
+			}
 			r, err := e.Handle(context.Background(), p, in)
 			if n%16 == 5 {
 				var f *script.Error

@@ -23,18 +23,16 @@ type Engine struct {
 	share       int // the workers that one lane may have
 	wantSpares  int
 
-	mu       sync.Mutex
-	lanes    map[string]*lane
-	waiting  []*lane    // that have calls and want a worker, in turn
-	active   []*process // that take calls
-	idle     []*process // those of active without calls, the last used last
-	spares   []*process
-	starting bool
-	broken   error // why the last start failed
-	killed   uint64
-	closed   bool
-	check    time.Time // when the clock looks next; zero: not at all
-	clock    *time.Timer
+	mu      sync.Mutex
+	lanes   map[string]*lane
+	waiting []*lane    // that have calls and want a worker, in turn
+	active  []*process // that take calls
+	idle    []*process // those of active without calls, the last used last
+	spares  []*process
+	killed  uint64
+	closed  bool
+	check   time.Time // when the clock looks next; zero: not at all
+	clock   *time.Timer
 
 	spawn    chan struct{} // tells the starter to look
 	closing  chan struct{}
@@ -476,7 +474,6 @@ func (e *Engine) wakeStarter() {
 func (e *Engine) joined(w *process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.starting, e.broken = false, nil
 	if e.closed {
 		w.dismiss()
 		return
@@ -491,7 +488,6 @@ func (e *Engine) joined(w *process) {
 func (e *Engine) refused(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.starting, e.broken = false, err
 	if len(e.active)+len(e.spares) > 0 {
 		return
 	}
@@ -514,7 +510,6 @@ func (e *Engine) wants() bool {
 	if e.closed || len(e.spares) >= e.wantSpares {
 		return false
 	}
-	e.starting = true
 	return true
 }
 
