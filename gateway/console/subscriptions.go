@@ -37,22 +37,23 @@ func (c *Console) listSubscriptions(r *http.Request) (int, any, error) {
 // subscriptions returns up to limit of them, those of a workspace ("": of all)
 // behind a cursor, and the cursor for the next.
 func (c *Console) subscriptions(workspace, cursor string, limit int) (found []*live.Resolved, next string) {
-	byID := func(a, b *live.Resolved) int { return strings.Compare(a.Subscription.ID(), b.Subscription.ID()) }
-	// There may be a million: only the first limit+1 behind the cursor are kept.
+	// There may be a million: only the first limit+1 ids behind the cursor are kept.
+	var ids []string
 	last := "" // what comes after it is on no page of now
 	trim := func() {
-		slices.SortFunc(found, byID)
-		if len(found) > limit {
-			found = found[:limit+1]
-			last = found[limit].Subscription.ID()
+		slices.Sort(ids)
+		if len(ids) > limit {
+			ids = ids[:limit+1]
+			last = ids[limit]
 		}
 	}
-	add := func(s *live.Resolved) bool {
-		if workspace != "" && s.Subscription.Workspace != workspace {
+	within := workspace + "/"
+	add := func(id string) bool {
+		if workspace != "" && !strings.HasPrefix(id, within) {
 			return true
 		}
-		if id := s.Subscription.ID(); id > cursor && (last == "" || id < last) {
-			if found = append(found, s); len(found) > 4*limit+1000 {
+		if id > cursor && (last == "" || id < last) {
+			if ids = append(ids, id); len(ids) > 4*limit+1000 {
 				trim()
 			}
 		}
@@ -60,16 +61,21 @@ func (c *Console) subscriptions(workspace, cursor string, limit int) (found []*l
 	}
 	g := c.o.Live.Current()
 	for _, s := range g.Subscriptions() {
-		add(s)
+		add(s.Subscription.ID())
 	}
-	c.o.Live.Runtime(func(s *live.Resolved) bool {
+	c.o.Live.Runtime(func(id string) bool {
 		// One of config.yaml hides one of the same id made at run time.
-		return g.Subscription(s.Subscription.ID()) != nil || add(s)
+		return g.Subscription(id) != nil || add(id)
 	})
 	trim()
-	if len(found) > limit {
-		found = found[:limit]
-		next = found[limit-1].Subscription.ID()
+	if len(ids) > limit {
+		ids = ids[:limit]
+		next = ids[limit-1]
+	}
+	for _, id := range ids {
+		if s := c.o.Live.Subscription(id); s != nil { // or it was deleted meanwhile
+			found = append(found, s)
+		}
 	}
 	return found, next
 }

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,17 +22,22 @@ type Live struct {
 	refused atomic.Pointer[diagnostic.List]
 
 	// mu serialises changes: reloads, and edits of subscriptions made at run time.
-	mu      sync.Mutex
-	index   match.Index[*hook.Subscription]
-	runtime sync.Map // id -> *Resolved
-	states  sync.Map // integration id -> map[string]string, replaced whole
+	mu     sync.Mutex
+	kinds  kinds
+	index  match.Index[*stored]
+	states sync.Map // integration id -> map[string]string, replaced whole
+	// runtime has the subscriptions made at run time by id. Who changes it holds mu, too.
+	runtimeMu sync.RWMutex
+	runtime   map[string]*stored
 	// disabled maps the ids of disabled subscriptions to the reason.
 	disabled sync.Map
 	pairing  sync.Map // "workspace/integration/webhook" -> pairing
 }
 
 // New returns a Live that has no generation yet: Reload first.
-func New(builder *Builder) *Live { return &Live{builder: builder} }
+func New(builder *Builder) *Live {
+	return &Live{builder: builder, kinds: kinds{}, runtime: map[string]*stored{}}
+}
 
 // Current is the generation that serves. It is nil before the first Reload.
 func (l *Live) Current() *Generation { return l.current.Load() }
@@ -72,15 +78,15 @@ func (l *Live) Refuse(list diagnostic.List) {
 
 // resolveAgain resolves the subscriptions made at run time whose connectors changed.
 func (l *Live) resolveAgain(ctx context.Context, previous, g *Generation) {
-	l.index.Update(func(e *match.Edit[*hook.Subscription]) {
-		l.runtime.Range(func(_, value any) bool {
-			old := value.(*Resolved)
-			sub := old.Subscription
-			if previous.connectorOf(sub.Workspace, sub.Integration) != g.connectorOf(sub.Workspace, sub.Integration) {
-				l.set(e, l.resolve(ctx, g, sub))
+	l.index.Update(func(e *match.Edit[*stored]) {
+		for _, old := range l.runtimeNow() {
+			if ctx.Err() != nil {
+				return
 			}
-			return ctx.Err() == nil
-		})
+			if k := &old.kind.sub; previous.connectorOf(k.Workspace, k.Integration) != g.connectorOf(k.Workspace, k.Integration) {
+				l.set(e, l.resolve(ctx, g, old.whole().Subscription))
+			}
+		}
 	})
 }
 
@@ -100,18 +106,32 @@ func (l *Live) resolve(ctx context.Context, g *Generation, sub *hook.Subscriptio
 }
 
 // set makes a subscription made at run time effective, in place of one of the same id.
-func (l *Live) set(e *match.Edit[*hook.Subscription], r *Resolved) {
-	if old, had := l.runtime.Swap(r.Subscription.ID(), r); had {
-		remove(e, old.(*Resolved))
+func (l *Live) set(e *match.Edit[*stored], r *Resolved) {
+	l.replace(e, newStored(l.kinds.of(r), r.Subscription), r.Selector)
+}
+
+// replace is set for one that is packed. Its users are counted before those of the one it replaces.
+func (l *Live) replace(e *match.Edit[*stored], s *stored, selector *match.Selector) {
+	l.runtimeMu.Lock()
+	old := l.runtime[s.id()]
+	if old != nil {
+		delete(l.runtime, s.id()) // the key is a part of the old one's text
 	}
-	if r.Inactive == "" {
-		e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
+	l.runtime[s.id()] = s
+	l.runtimeMu.Unlock()
+	if old != nil {
+		l.remove(e, old)
+	}
+	if s.kind.inactive == "" {
+		e.Add(s.scope(), selector, s.kind.filter, s)
 	}
 }
 
-func remove(e *match.Edit[*hook.Subscription], r *Resolved) {
-	if r.Inactive == "" {
-		e.Remove(r.Scope(), r.Selector, r.Subscription)
+func (l *Live) remove(e *match.Edit[*stored], s *stored) {
+	l.kinds.release(s.kind)
+	if s.kind.inactive == "" {
+		selector, _ := match.ParseSelector(s.pattern()) // it was parsed before
+		e.Remove(s.scope(), selector, s)
 	}
 }
 
@@ -122,13 +142,32 @@ func (l *Live) AddStored(ctx context.Context, each func(yield func(*hook.Subscri
 	defer l.mu.Unlock()
 	g := l.current.Load()
 	var err error
-	l.index.Update(func(e *match.Edit[*hook.Subscription]) {
+	l.index.Update(func(e *match.Edit[*stored]) {
 		err = each(func(sub *hook.Subscription) bool {
-			l.set(e, l.resolve(ctx, g, sub))
+			l.addStored(ctx, g, e, sub)
 			return ctx.Err() == nil
 		})
 	})
 	return err
+}
+
+func (l *Live) addStored(ctx context.Context, g *Generation, e *match.Edit[*stored], sub *hook.Subscription) {
+	if sub.Event == "" {
+		// One of a kind that was found to fit fits too, but for its selector.
+		if k := l.kinds.find(sub, ""); k != nil && k.checked == g.Number {
+			s := newStored(k, sub)
+			if selector, err := match.ParseSelector(s.pattern()); err == nil {
+				l.replace(e, s, selector)
+				return
+			}
+			l.kinds.release(k)
+		}
+	}
+	r := l.resolve(ctx, g, sub)
+	if r.Inactive == "" {
+		l.kinds.of(r).checked = g.Number
+	}
+	l.set(e, r)
 }
 
 // Put checks a subscription made at run time, has save store it, and makes it
@@ -148,7 +187,7 @@ func (l *Live) Put(ctx context.Context, sub *hook.Subscription, save func(*hook.
 	if err := save(r.Subscription); err != nil {
 		return nil, err
 	}
-	l.index.Update(func(e *match.Edit[*hook.Subscription]) { l.set(e, r) })
+	l.index.Update(func(e *match.Edit[*stored]) { l.set(e, r) })
 	return r, nil
 }
 
@@ -157,15 +196,17 @@ func (l *Live) Put(ctx context.Context, sub *hook.Subscription, save func(*hook.
 func (l *Live) Delete(id string, forget func() error) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old, ok := l.runtime.Load(id)
-	if !ok {
+	old := l.runtimeOf(id)
+	if old == nil {
 		return false, nil
 	}
 	if err := forget(); err != nil {
 		return true, err
 	}
-	l.runtime.Delete(id)
-	l.index.Update(func(e *match.Edit[*hook.Subscription]) { remove(e, old.(*Resolved)) })
+	l.runtimeMu.Lock()
+	delete(l.runtime, id)
+	l.runtimeMu.Unlock()
+	l.index.Update(func(e *match.Edit[*stored]) { l.remove(e, old) })
 	return true, nil
 }
 
@@ -174,16 +215,19 @@ func (l *Live) Delete(id string, forget func() error) (bool, error) {
 func (l *Live) Match(dst []*hook.Subscription, g *Generation, scope match.Scope, selector string, payload []byte) []*hook.Subscription {
 	from := len(dst)
 	dst = g.index.Match(dst, scope, selector, payload)
-	own := len(dst)
-	dst = l.index.Match(dst, scope, selector, payload)
 	kept := dst[:from]
-	for i, sub := range dst[from:] {
-		id := sub.ID()
-		if from+i >= own && g.subscriptions[id] != nil {
+	for _, sub := range dst[from:] {
+		if _, off := l.disabled.Load(sub.ID()); !off {
+			kept = append(kept, sub)
+		}
+	}
+	var few [8]*stored
+	for _, s := range l.index.Match(few[:0], scope, selector, payload) {
+		if g.subscriptions[s.id()] != nil {
 			continue // one of config.yaml hides it
 		}
-		if _, off := l.disabled.Load(id); !off {
-			kept = append(kept, sub)
+		if _, off := l.disabled.Load(s.id()); !off {
+			kept = append(kept, s.whole().Subscription)
 		}
 	}
 	return kept
@@ -195,15 +239,32 @@ func (l *Live) Subscription(id string) *Resolved {
 	if r := l.Current().Subscription(id); r != nil {
 		return r
 	}
-	if r, ok := l.runtime.Load(id); ok {
-		return r.(*Resolved)
+	if s := l.runtimeOf(id); s != nil {
+		return s.whole()
 	}
 	return nil
 }
 
-// Runtime calls yield for every subscription made at run time, in no order.
-func (l *Live) Runtime(yield func(*Resolved) bool) {
-	l.runtime.Range(func(_, r any) bool { return yield(r.(*Resolved)) })
+func (l *Live) runtimeOf(id string) *stored {
+	l.runtimeMu.RLock()
+	defer l.runtimeMu.RUnlock()
+	return l.runtime[id]
+}
+
+// runtimeNow is all subscriptions made at run time, in no order.
+func (l *Live) runtimeNow() []*stored {
+	l.runtimeMu.RLock()
+	defer l.runtimeMu.RUnlock()
+	return slices.AppendSeq(make([]*stored, 0, len(l.runtime)), maps.Values(l.runtime))
+}
+
+// Runtime calls yield with the id of every subscription made at run time, in no order.
+func (l *Live) Runtime(yield func(id string) bool) {
+	for _, s := range l.runtimeNow() {
+		if !yield(s.id()) {
+			return
+		}
+	}
 }
 
 // SetDisabled marks a subscription as disabled with a reason; "" enables it.

@@ -67,7 +67,7 @@ type pattern[T comparable] struct {
 // cache line with the pattern.
 type entries[T comparable] struct {
 	first entry[T]
-	rest  []entry[T]
+	rest  *[]entry[T] // nil for none, which is what most have
 }
 
 type entry[T comparable] struct {
@@ -79,6 +79,10 @@ type entry[T comparable] struct {
 type Edit[T comparable] struct {
 	version[T]
 	edit *edit
+	// last is the scope that was changed last, and what is known about it. Many
+	// subscriptions in a row are mostly of one scope.
+	last   Scope
+	scoped *scoped[T]
 }
 
 // Update makes changes that a concurrent Match sees all or none of. change runs
@@ -119,7 +123,7 @@ func (x *Index[T]) Len() int {
 
 // Add is Index.Add as part of an Update.
 func (e *Edit[T]) Add(scope Scope, selector *Selector, filter *Filter, value T) {
-	s, key := e.scope(scope)
+	s := e.scope(scope)
 	added := entry[T]{filter, value}
 	if text, exact := selector.Literal(); exact {
 		s.exact.set(e.edit, text, s.exact.get(text).with(added))
@@ -139,13 +143,13 @@ func (e *Edit[T]) Add(scope Scope, selector *Selector, filter *Filter, value T) 
 		}
 		at.patterns.set(e.edit, literals, old)
 	}
-	e.scopes.set(e.edit, key, s)
 	e.size++
 }
 
 // Remove is Index.Remove as part of an Update.
 func (e *Edit[T]) Remove(scope Scope, selector *Selector, value T) bool {
-	s, key := e.scope(scope)
+	s := e.scope(scope)
+	defer e.forget(scope, s)
 	if text, exact := selector.Literal(); exact {
 		old := s.exact.get(text)
 		left, found := old.without(value)
@@ -183,26 +187,36 @@ func (e *Edit[T]) Remove(scope Scope, selector *Selector, value T) bool {
 			s.shapes = slices.DeleteFunc(s.shapes, func(o shaped[T]) bool { return o.patterns.size == 0 })
 		}
 	}
-	if s.exact.size+len(s.shapes) > 0 {
-		e.scopes.set(e.edit, key, s)
-	} else {
-		e.scopes.delete(e.edit, key)
-	}
 	e.size--
 	return true
 }
 
-// scope returns what the index knows about a scope, to be changed, and the key to store it under.
-func (e *Edit[T]) scope(scope Scope) (*scoped[T], string) {
-	key := string(scope.appendKey(nil))
-	old := e.scopes.get(key)
-	switch {
-	case old == nil:
-		return &scoped[T]{edit: e.edit}, key
-	case (*old).edit == e.edit:
-		return *old, key
+// scope returns what the version that is being made knows about a scope, to be changed.
+func (e *Edit[T]) scope(scope Scope) *scoped[T] {
+	if e.scoped != nil && e.last == scope {
+		return e.scoped
 	}
-	return &scoped[T]{exact: (*old).exact, shapes: slices.Clone((*old).shapes), edit: e.edit}, key
+	key := string(scope.appendKey(nil))
+	var s *scoped[T]
+	switch old := e.scopes.get(key); {
+	case old == nil:
+		s = &scoped[T]{edit: e.edit}
+	case (*old).edit == e.edit:
+		s = *old
+	default:
+		s = &scoped[T]{exact: (*old).exact, shapes: slices.Clone((*old).shapes), edit: e.edit}
+	}
+	e.scopes.set(e.edit, key, s)
+	e.last, e.scoped = scope, s
+	return s
+}
+
+// forget removes a scope of which nothing is left.
+func (e *Edit[T]) forget(scope Scope, s *scoped[T]) {
+	if s.exact.size+len(s.shapes) == 0 {
+		e.scopes.delete(e.edit, string(scope.appendKey(nil)))
+		e.scoped = nil
+	}
 }
 
 // shaped returns the patterns of a shape, or nil.
@@ -224,29 +238,49 @@ func (s *shaped[T]) find(literals string, selector *Selector) ([]pattern[T], int
 	return *patterns, slices.IndexFunc(*patterns, func(p pattern[T]) bool { return p.selector.pattern == selector.pattern })
 }
 
+// others are the entries behind the first.
+func (l *entries[T]) others() []entry[T] {
+	if l.rest == nil {
+		return nil
+	}
+	return *l.rest
+}
+
+// newEntries is the entries of a list that is not empty.
+func newEntries[T comparable](first entry[T], others []entry[T]) entries[T] {
+	if len(others) == 0 {
+		return entries[T]{first: first}
+	}
+	return entries[T]{first, &others}
+}
+
 // with returns entries with one more; nil is none.
 func (l *entries[T]) with(added entry[T]) entries[T] {
 	if l == nil {
 		return entries[T]{first: added}
 	}
-	return entries[T]{l.first, append(l.rest, added)}
+	return newEntries(l.first, append(l.others(), added))
 }
 
 // without returns entries without the first that has value; nil when none is left.
 func (l *entries[T]) without(value T) (left *entries[T], found bool) {
-	switch {
-	case l == nil:
+	if l == nil {
 		return nil, false
-	case l.first.value == value && len(l.rest) == 0:
+	}
+	others := l.others()
+	switch {
+	case l.first.value == value && len(others) == 0:
 		return nil, true
 	case l.first.value == value:
-		return &entries[T]{l.rest[0], slices.Clone(l.rest[1:])}, true
+		e := newEntries(others[0], slices.Clone(others[1:]))
+		return &e, true
 	}
-	i := slices.IndexFunc(l.rest, func(o entry[T]) bool { return o.value == value })
+	i := slices.IndexFunc(others, func(o entry[T]) bool { return o.value == value })
 	if i < 0 {
 		return l, false
 	}
-	return &entries[T]{l.first, slices.Concat(l.rest[:i], l.rest[i+1:])}, true
+	e := newEntries(l.first, slices.Concat(others[:i], others[i+1:]))
+	return &e, true
 }
 
 // Match appends to dst, in no particular order, the values whose selector matches
@@ -291,8 +325,9 @@ type matching[T comparable] struct {
 
 func (m *matching[T]) add(l *entries[T]) {
 	m.entry(&l.first)
-	for i := range l.rest {
-		m.entry(&l.rest[i])
+	others := l.others()
+	for i := range others {
+		m.entry(&others[i])
 	}
 }
 

@@ -128,17 +128,40 @@ func (t *table[V]) own(e *edit, hash uint64) *[]slot[V] {
 	}
 }
 
-// resize spreads the keys over n buckets.
+// resize spreads the keys over n buckets: twice as many as now, half as many, or the first.
 func (t *table[V]) resize(e *edit, n int) {
-	old := t.root
+	old, split := t.root, t.mask+1
 	t.mask, t.levels = uint64(n-1), 0
 	for n>>(pageBits*(t.levels+1)) > 1 {
 		t.levels++
 	}
 	t.root = newPage[V](e, t.levels, n)
-	old.each(func(s slot[V]) {
-		b := t.bucket(s.hash)
-		*b = append(*b, s)
+	old.each(func(bucket []slot[V]) {
+		if uint64(n) <= split {
+			for _, s := range bucket {
+				b := t.bucket(s.hash)
+				*b = append(*b, s)
+			}
+			return
+		}
+		// It falls into two, which share the room of one of the same length.
+		upper := 0
+		for i := range bucket {
+			if bucket[i].hash&split != 0 {
+				upper++
+			}
+		}
+		room, lower := make([]slot[V], len(bucket)), len(bucket)-upper
+		halves := [2][]slot[V]{room[:0:lower], room[lower:lower]}
+		for _, s := range bucket {
+			h := &halves[min(s.hash&split, 1)]
+			*h = append(*h, s)
+		}
+		for _, h := range halves {
+			if len(h) > 0 {
+				*t.bucket(h[0].hash) = h
+			}
+		}
 	})
 }
 
@@ -156,14 +179,12 @@ func newPage[V any](e *edit, level, n int) *page[V] {
 	return p
 }
 
-func (p *page[V]) each(f func(slot[V])) {
+func (p *page[V]) each(f func(bucket []slot[V])) {
 	if p == nil {
 		return
 	}
 	for _, b := range p.buckets {
-		for _, s := range b {
-			f(s)
-		}
+		f(b)
 	}
 	for _, below := range p.pages {
 		below.each(f)

@@ -27,7 +27,7 @@ func (v *versioned) check(t *rapid.T) {
 		t.Fatal("found what was never set")
 	}
 	n := 0
-	v.table.root.each(func(slot[int]) { n++ })
+	v.table.root.each(func(b []slot[int]) { n += len(b) })
 	if n != v.table.size {
 		t.Fatalf("%d slots for %d keys", n, v.table.size)
 	}

@@ -399,6 +399,7 @@ func BenchmarkSubscriptions(b *testing.B) {
 	}
 	wg.Wait()
 	b.Logf("put %d in %v", n, time.Since(put))
+	before := cpuTime(b)
 	b.ResetTimer()
 	for range b.N {
 		got := 0
@@ -407,4 +408,5 @@ func BenchmarkSubscriptions(b *testing.B) {
 		}
 	}
 	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/load")
+	b.ReportMetric((cpuTime(b)-before).Seconds()/float64(b.N), "cpu-s/load")
 }

@@ -259,45 +259,33 @@ func (s *Store) Disabled(ctx context.Context) (map[string]string, error) {
 const subscriptionsStep = 1000
 
 func (s *Store) Subscriptions(ctx context.Context, yield func(*hook.Subscription) bool) error {
-	type entry struct {
-		sub *hook.Subscription
-		err error
-	}
-	after := any("")
-	first := true
-	for {
-		var texts [][]byte
-		var names []string
+	after, texts := "", make([]string, 0, subscriptionsStep)
+	for query := "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name >= ? ORDER BY name LIMIT ?"; ; {
+		texts = texts[:0]
+		last := after
 		err := s.read(ctx, func(c *conn) error {
-			query := "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name > ? ORDER BY name LIMIT ?"
-			if first {
-				query = "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name >= ? ORDER BY name LIMIT ?"
-			}
 			return c.query(ctx, query, func(r row) bool {
-				names = append(names, r.text(0))
-				texts = append(texts, r.blob(1))
+				last = r.text(0)
+				texts = append(texts, r.text(1))
 				return true
 			}, driver.Value(after), int64(subscriptionsStep))
 		})
 		if err != nil {
 			return fmt.Errorf("subscriptions: %w", err)
 		}
-		first = false
-		entries := make([]entry, len(texts))
-		parallel(len(texts), func(i int) {
-			entries[i].sub, entries[i].err = decodeSubscription(texts[i])
-		})
-		for i, e := range entries {
-			if e.err != nil {
-				return fmt.Errorf("subscription %s: %w", names[i], e.err)
+		for i, text := range texts {
+			sub, err := decodeSubscription(text)
+			if err != nil {
+				return fmt.Errorf("subscription %d behind %q: %w", i+1, after, err)
 			}
-			if !yield(e.sub) {
+			if !yield(sub) {
 				return nil
 			}
 		}
-		if len(names) < subscriptionsStep {
+		if len(texts) < subscriptionsStep {
 			return nil
 		}
-		after = names[len(names)-1]
+		after = last
+		query = "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name > ? ORDER BY name LIMIT ?"
 	}
 }

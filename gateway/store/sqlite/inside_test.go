@@ -3,9 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -539,7 +541,7 @@ func TestSubscriptionFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeSubscription([]byte(text))
+	got, err := decodeSubscription(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -552,12 +554,28 @@ func TestSubscriptionFields(t *testing.T) {
 	if text, err = encodeSubscription(&want); err != nil || len(text) > 120 {
 		t.Errorf("%d bytes, %v: %s", len(text), err, text)
 	}
-	if got, err = decodeSubscription([]byte(text)); err != nil || !reflect.DeepEqual(*got, want) {
+	if got, err = decodeSubscription(text); err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("stored %+v, got %+v, %v", want, got, err)
+	}
+	// What most have is decoded without encoding/json, to the same.
+	want = hook.Subscription{Workspace: "demo", Name: `a"b\\ü`, Integration: "github", Webhook: "events", Selector: "push/<a>/*", Event: "push",
+		Parameters: json.RawMessage(`{"a":[1]}`), Filter: json.RawMessage(`{"b":null}`), Ordered: true, Paused: true,
+		Destination: hook.Destination{Type: "http", URL: "https://example.com/?a=1&b=\u2028", Secrets: []string{"whsec_a", "whsec_b"}, Timeout: 15 * time.Second, Concurrency: 16,
+			Retry: hook.RetryPolicy{Delays: slices.Clone(hook.DefaultRetryDelays), Jitter: 0.1}, Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}}
+	if text, err = encodeSubscription(&want); err != nil {
+		t.Fatal(err)
+	}
+	if got = simpleSubscription(text); got == nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("stored %s, got %+v", text, got)
+	}
+	for _, bad := range []string{text[:len(text)-1], strings.Replace(text, "10.0.0.0/8", "10.0.0.0", 1), strings.Replace(text, `"Ordered"`, `"Later"`, 1)} {
+		if got := simpleSubscription(bad); got != nil {
+			t.Errorf("%s is taken for %+v", bad, got)
+		}
 	}
 	// As it was written before.
 	old := `{"Workspace":"demo","Name":"a","Integration":"","Destination":{"Type":"stdout","Headers":null,"Retry":{"Delays":[0,5],"Jitter":0.1},"Allow":null},"Ordered":false}`
-	if got, err = decodeSubscription([]byte(old)); err != nil || !slices.Equal(got.Destination.Retry.Delays, []time.Duration{0, 5}) {
+	if got, err = decodeSubscription(old); err != nil || !slices.Equal(got.Destination.Retry.Delays, []time.Duration{0, 5}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

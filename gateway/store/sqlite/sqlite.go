@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -508,22 +507,4 @@ func (s *Store) release(sound bool) error {
 		errs = append(errs, s.index.mark.Close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
-}
-
-// parallel calls f for 0 to n-1 from as many goroutines as there are cores.
-func parallel(n int, f func(i int)) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
 }
