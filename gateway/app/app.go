@@ -131,6 +131,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 		return nil, &ConfigError{list}
 	}
 	g.noteReload(began, nil, first, append(slices.Clone(first.Warnings), first.Problems()...))
+	collectLess()
 	if err := g.loadStored(ctx); err != nil {
 		return nil, err
 	}

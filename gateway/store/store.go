@@ -119,7 +119,9 @@ type Store interface {
 	// subscription made at run time.
 	DeleteSubscription(ctx context.Context, id string) error
 	// Subscriptions calls yield for every subscription made at run time, in
-	// order of id, until yield returns false. yield may call the store and keep what it gets.
+	// order of id, until yield returns false. yield may call the store. The
+	// subscription is its own until it returns, then it may be overwritten by the next one; what is in it
+	// (strings, slices) stays.
 	Subscriptions(ctx context.Context, yield func(*hook.Subscription) bool) error
 	// Disable marks a subscription (of either origin) as disabled with a reason
 	// ("receiver answered 410 Gone"); an empty reason enables it again.

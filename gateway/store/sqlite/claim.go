@@ -260,25 +260,27 @@ const subscriptionsStep = 1000
 
 func (s *Store) Subscriptions(ctx context.Context, yield func(*hook.Subscription) bool) error {
 	after, texts := "", make([]string, 0, subscriptionsStep)
-	for query := "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name >= ? ORDER BY name LIMIT ?"; ; {
+	var sub hook.Subscription
+	for query := "SELECT spec FROM subscriptions WHERE spec IS NOT NULL AND name >= ? ORDER BY name LIMIT ?"; ; {
 		texts = texts[:0]
-		last := after
 		err := s.read(ctx, func(c *conn) error {
 			return c.query(ctx, query, func(r row) bool {
-				last = r.text(0)
-				texts = append(texts, r.text(1))
+				texts = append(texts, r.text(0))
 				return true
 			}, driver.Value(after), int64(subscriptionsStep))
 		})
 		if err != nil {
 			return fmt.Errorf("subscriptions: %w", err)
 		}
+		last := ""
 		for i, text := range texts {
-			sub, err := decodeSubscription(text)
-			if err != nil {
+			if err := decodeSubscription(text, &sub); err != nil {
 				return fmt.Errorf("subscription %d behind %q: %w", i+1, after, err)
 			}
-			if !yield(sub) {
+			if i == subscriptionsStep-1 {
+				last = sub.ID() // its name in the table
+			}
+			if !yield(&sub) {
 				return nil
 			}
 		}
@@ -286,6 +288,6 @@ func (s *Store) Subscriptions(ctx context.Context, yield func(*hook.Subscription
 			return nil
 		}
 		after = last
-		query = "SELECT name, spec FROM subscriptions WHERE spec IS NOT NULL AND name > ? ORDER BY name LIMIT ?"
+		query = "SELECT spec FROM subscriptions WHERE spec IS NOT NULL AND name > ? ORDER BY name LIMIT ?"
 	}
 }

@@ -184,30 +184,32 @@ func encodeSubscription(sub *hook.Subscription) (string, error) {
 	return string(b), err
 }
 
-// decodeSubscription decodes what encodeSubscription made. What it returns shares text.
-func decodeSubscription(text string) (*hook.Subscription, error) {
-	if sub := simpleSubscription(text); sub != nil {
-		return sub, nil
+// decodeSubscription decodes what encodeSubscription made into sub, which then shares text.
+func decodeSubscription(text string, sub *hook.Subscription) error {
+	if simpleSubscription(text, sub) {
+		return nil
 	}
-	s := spec{Subscription: new(hook.Subscription)}
+	*sub = hook.Subscription{}
+	s := spec{Subscription: sub}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return nil, err
+		return err
 	}
-	s.Subscription.Parameters, s.Subscription.Filter = s.Parameters, s.Filter
+	sub.Parameters, sub.Filter = s.Parameters, s.Filter
 	if s.DefaultDelays {
-		s.Destination.Retry.Delays = slices.Clip(hook.DefaultRetryDelays)
+		sub.Destination.Retry.Delays = slices.Clip(hook.DefaultRetryDelays)
 	}
-	return s.Subscription, nil
+	return nil
 }
 
 // simpleSubscription decodes what has nothing but the fields that most subscriptions have,
-// many times faster than encoding/json: there may be a million to read at start. It returns nil for
+// many times faster than encoding/json: there may be a million to read at start. It reports false for
 // others, and for what is not JSON.
-func simpleSubscription(text string) *hook.Subscription {
+func simpleSubscription(text string, sub *hook.Subscription) bool {
 	if !gjson.Valid(text) {
-		return nil
+		return false
 	}
-	sub, simple := new(hook.Subscription), true
+	*sub = hook.Subscription{}
+	simple := true
 	d := &sub.Destination
 	gjson.Parse(text).ForEach(func(key, v gjson.Result) bool {
 		switch key.Str {
@@ -276,8 +278,5 @@ func simpleSubscription(text string) *hook.Subscription {
 		}
 		return simple
 	})
-	if !simple {
-		return nil
-	}
-	return sub
+	return simple
 }

@@ -541,7 +541,8 @@ func TestSubscriptionFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeSubscription(text)
+	got := new(hook.Subscription)
+	err = decodeSubscription(text, got)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -554,7 +555,7 @@ func TestSubscriptionFields(t *testing.T) {
 	if text, err = encodeSubscription(&want); err != nil || len(text) > 120 {
 		t.Errorf("%d bytes, %v: %s", len(text), err, text)
 	}
-	if got, err = decodeSubscription(text); err != nil || !reflect.DeepEqual(*got, want) {
+	if err = decodeSubscription(text, got); err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("stored %+v, got %+v, %v", want, got, err)
 	}
 	// What most have is decoded without encoding/json, to the same.
@@ -565,17 +566,17 @@ func TestSubscriptionFields(t *testing.T) {
 	if text, err = encodeSubscription(&want); err != nil {
 		t.Fatal(err)
 	}
-	if got = simpleSubscription(text); got == nil || !reflect.DeepEqual(*got, want) {
+	if !simpleSubscription(text, got) || !reflect.DeepEqual(*got, want) {
 		t.Errorf("stored %s, got %+v", text, got)
 	}
 	for _, bad := range []string{text[:len(text)-1], strings.Replace(text, "10.0.0.0/8", "10.0.0.0", 1), strings.Replace(text, `"Ordered"`, `"Later"`, 1)} {
-		if got := simpleSubscription(bad); got != nil {
+		if simpleSubscription(bad, got) {
 			t.Errorf("%s is taken for %+v", bad, got)
 		}
 	}
 	// As it was written before.
 	old := `{"Workspace":"demo","Name":"a","Integration":"","Destination":{"Type":"stdout","Headers":null,"Retry":{"Delays":[0,5],"Jitter":0.1},"Allow":null},"Ordered":false}`
-	if got, err = decodeSubscription(old); err != nil || !slices.Equal(got.Destination.Retry.Delays, []time.Duration{0, 5}) {
+	if err = decodeSubscription(old, got); err != nil || !slices.Equal(got.Destination.Retry.Delays, []time.Duration{0, 5}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

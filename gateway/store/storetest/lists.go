@@ -33,7 +33,7 @@ func subscription(name string) *hook.Subscription {
 func (b *bench) subscriptions() []*hook.Subscription {
 	b.t.Helper()
 	var subs []*hook.Subscription
-	err := b.Subscriptions(b.t.Context(), func(s *hook.Subscription) bool { subs = append(subs, s); return true })
+	err := b.Subscriptions(b.t.Context(), func(s *hook.Subscription) bool { c := *s; subs = append(subs, &c); return true })
 	if err != nil {
 		b.t.Fatal(err)
 	}
