@@ -200,6 +200,9 @@ const (
 func kindOf(path string) (pathKind, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if path == "config.yaml" {
+			return 0, usageError("there is no config.yaml here; give a path, such as connectors/acme, or name the configuration with --config")
+		}
 		return 0, usageError("%s does not exist", path)
 	}
 	if err != nil {

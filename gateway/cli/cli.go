@@ -162,7 +162,7 @@ func noArgs(c *cobra.Command, args []string) error {
 		}
 		return usageError("unknown command %q\nRun 'switchhook --help' for the commands.", args[0])
 	}
-	return usageError("%s takes no arguments, got %q", c.CommandPath(), args[0])
+	return usageError("%s takes no arguments, got %q", strings.TrimPrefix(c.CommandPath(), "switchhook "), args[0])
 }
 
 // loadConfig reads the configuration and shows what is wrong with it. When it

@@ -124,6 +124,9 @@ func (c *client) open(ctx context.Context, method, path string, body any) (*http
 	if resp.StatusCode == http.StatusUnauthorized {
 		return nil, usageError("the gateway at %s refuses the token of the configuration: %s", c.base, problem.Detail)
 	}
+	if resp.StatusCode == http.StatusBadRequest {
+		return nil, usageError("%s", printable(problem.Detail))
+	}
 	return nil, errors.New(printable(problem.Detail))
 }
 
@@ -155,6 +158,17 @@ func (p *program) printJSON(answer []byte) error {
 	_, err := p.streams.Out.Write(out.Bytes())
 	return err
 }
+
+// count is a number of things, such as "1 event".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func events(n int) string     { return count(n, "event", "events") }
+func deliveries(n int) string { return count(n, "delivery", "deliveries") }
 
 // printable replaces control characters, which a sender could use to write
 // anywhere on the terminal; line breaks and tabs stay.

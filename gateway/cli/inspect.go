@@ -85,7 +85,7 @@ func (p *program) inspectCommand() *cobra.Command {
 func oneArg(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usageError("%s takes one argument: %s", c.CommandPath(), what)
+			return usageError("%s takes one argument: %s", strings.TrimPrefix(c.CommandPath(), "switchhook "), what)
 		}
 		return nil
 	}
@@ -259,8 +259,8 @@ func (o *overview) write(b *strings.Builder) {
 	if o.Store.OldestPending != nil {
 		oldest = fmt.Sprintf(", the oldest since %s (%s)", o.Store.OldestPending.Format(time.RFC3339), o.Now.Sub(*o.Store.OldestPending).Round(time.Second))
 	}
-	line("  requests    %d\n  events      %d\n  pending     %d deliveries%s, %d under way", o.Store.Requests, o.Store.Events, o.Store.Pending, oldest, o.Delivering.InFlight)
-	line("  dead        %d deliveries\n  store       %.1f MiB", o.Store.Dead, float64(o.Store.Bytes)/(1<<20))
+	line("  requests    %d\n  events      %d\n  pending     %s%s, %d under way", o.Store.Requests, o.Store.Events, deliveries(int(o.Store.Pending)), oldest, o.Delivering.InFlight)
+	line("  dead        %s\n  store       %.1f MiB", deliveries(int(o.Store.Dead)), float64(o.Store.Bytes)/(1<<20))
 	if o.Store.Error != "" {
 		line("              %s", o.Store.Error)
 	}
@@ -279,7 +279,7 @@ func (o *overview) write(b *strings.Builder) {
 	if r.Ack.Count > 0 {
 		line("  answered    p50 %.1f ms, p99 %.1f ms", r.Ack.P50, r.Ack.P99)
 	}
-	line("  attempts    %d, %d failed; %d deliveries done, %d dead", r.Attempts, r.FailedAttempts, r.Done, r.Dead)
+	line("  attempts    %d, %d failed; %s done, %d dead", r.Attempts, r.FailedAttempts, deliveries(int(r.Done)), r.Dead)
 	if r.Delivered.Count > 0 {
 		line("  delivered   p50 %.1f ms, p99 %.1f ms after they arrived", r.Delivered.P50, r.Delivered.P99)
 	}

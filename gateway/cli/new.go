@@ -27,7 +27,7 @@ func (p *program) newCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new",
 		Short: "Start something new: a connector",
-		Args:  noArgs,
+		Args:  cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usageError("say what is to be new, such as 'switchhook new connector acme'")
 		},

@@ -151,7 +151,7 @@ func (p *program) replayDeliveries(ctx context.Context, gateway *client, o *repl
 	}
 	total := answer.Count + answer.Skipped
 	if o.dryRun {
-		fmt.Fprintf(p.streams.Out, "%d deliveries would be replayed\n", answer.Count)
+		fmt.Fprintf(p.streams.Out, "%s would be replayed\n", deliveries(answer.Count))
 		p.printSkipped(answer.Skipped)
 		return nil
 	}
@@ -177,7 +177,7 @@ func (p *program) replayDeliveries(ctx context.Context, gateway *client, o *repl
 		bar.at(replayed+skipped, "--cursor "+next.Cursor)
 	}
 	bar.end()
-	fmt.Fprintf(p.streams.Out, "replayed %d deliveries\n", replayed)
+	fmt.Fprintf(p.streams.Out, "replayed %s\n", deliveries(replayed))
 	p.printSkipped(skipped)
 	return nil
 }
@@ -242,7 +242,7 @@ func (p *program) replayFailed(ctx context.Context, gateway *client, o *replayFl
 	slices.Reverse(ids)
 	bar := newProgress(p.streams, "ran again", len(ids))
 	outcomes := map[string]int{}
-	deliveries := 0
+	made := 0
 	for i, id := range ids {
 		answer, err := gateway.call(ctx, http.MethodPost, fmt.Sprintf("/requests/%s/replay?dryRun=%t", url.PathEscape(id), o.dryRun), nil)
 		if err != nil {
@@ -257,7 +257,7 @@ func (p *program) replayFailed(ctx context.Context, gateway *client, o *replayFl
 			return fmt.Errorf("the gateway's answer: %w", err)
 		}
 		outcomes[r.Outcome]++
-		deliveries += r.Deliveries
+		made += r.Deliveries
 		if o.dryRun || r.Outcome == string(hook.Failed) {
 			bar.end()
 			var b strings.Builder
@@ -268,12 +268,12 @@ func (p *program) replayFailed(ctx context.Context, gateway *client, o *replayFl
 		bar.at(i+1, "")
 	}
 	bar.end()
-	done := "ran %d requests again: %d accepted, %d failed still, %d others; %d deliveries\n"
+	done := "ran %d requests again: %d accepted, %d failed still, %d others; %s\n"
 	if o.dryRun {
-		done = "of %d requests %d would be accepted, %d fail still, %d others; %d deliveries (dry run: nothing was stored)\n"
+		done = "of %d requests %d would be accepted, %d fail still, %d others; %s (dry run: nothing was stored)\n"
 	}
 	accepted, failed := outcomes[string(hook.Accepted)], outcomes[string(hook.Failed)]
-	fmt.Fprintf(p.streams.Out, done, len(ids), accepted, failed, len(ids)-accepted-failed, deliveries)
+	fmt.Fprintf(p.streams.Out, done, len(ids), accepted, failed, len(ids)-accepted-failed, deliveries(made))
 	if failed > 0 {
 		return &exitError{exitFindings, nil}
 	}
@@ -295,7 +295,7 @@ func (r *rerun) write(b *strings.Builder) {
 	for _, l := range r.Console {
 		fmt.Fprintf(b, "%-5s %s\n", l.Level, l.Text)
 	}
-	fmt.Fprintf(b, "outcome %s, %d events, %d deliveries", r.Outcome, len(r.Events), r.Deliveries)
+	fmt.Fprintf(b, "outcome %s, %s, %s", r.Outcome, events(len(r.Events)), deliveries(r.Deliveries))
 	if r.DryRun {
 		b.WriteString(" (dry run: nothing was stored)\n")
 		writeDiff(b, r.Diff)

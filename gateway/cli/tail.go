@@ -210,8 +210,8 @@ func (m *tailed) line(kind string) string {
 	}
 	switch kind {
 	case "request":
-		return fmt.Sprintf("%s  %d %-9s %s/%s/%s  %s %d bytes, %d events, %d deliveries, %.1f ms  %s", m.ReceivedAt.Local().Format(clock), m.Status, m.Outcome,
-			m.Workspace, m.Integration, m.Webhook, m.Method, m.BodySize, m.Events, m.Deliveries, m.HandlerMs, m.ID)
+		return fmt.Sprintf("%s  %d %-9s %s/%s/%s  %s %d bytes, %s, %s, %.1f ms  %s", m.ReceivedAt.Local().Format(clock), m.Status, m.Outcome,
+			m.Workspace, m.Integration, m.Webhook, m.Method, m.BodySize, events(m.Events), deliveries(m.Deliveries), m.HandlerMs, m.ID)
 	case "turned":
 		return fmt.Sprintf("%s  %d %s %s/%s/%s  %s %d bytes, not stored  %s", m.ReceivedAt.Local().Format(clock), m.Status, failed(m.Kind, m.Reason),
 			m.Workspace, m.Integration, m.Webhook, m.Method, m.BodySize, m.ID)

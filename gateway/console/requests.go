@@ -187,7 +187,7 @@ func (c *Console) replayRequest(r *http.Request) (int, any, error) {
 	}
 	req := stored.Request
 	if !dryRun && !force && stored.Outcome != hook.Failed && stored.Outcome != hook.Deferred {
-		return 0, nil, conflict(fmt.Sprintf("the request was %s: its events are delivered already, or were refused on purpose; a dry run shows what the handler makes of it now, force=true runs it nevertheless", stored.Outcome))
+		return 0, nil, conflict(fmt.Sprintf("the request was %s: its events are delivered already, or were refused on purpose; a dry run (dryRun=true, --dry-run) shows what the handler makes of it now; force (force=true, --force) runs it nevertheless", stored.Outcome))
 	}
 	endpoint := c.o.Live.Current().Endpoint(req.Workspace, req.Integration, req.Webhook)
 	if endpoint == nil || endpoint.Webhook == nil {

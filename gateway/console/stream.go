@@ -91,7 +91,7 @@ func (c *Console) sleep(r *http.Request, d time.Duration) bool {
 func streamFilter(r *http.Request) (activity.Filter, error) {
 	q := newQuery(r, "kinds", "workspace", "integration", "webhook", "connector", "outcome", "status", "text", "subscription")
 	f := activity.Filter{Workspace: q.text("workspace"), Integration: q.text("integration"), Webhook: q.text("webhook"), Connector: q.text("connector"),
-		Outcome: q.oneOf("outcome", append(slices.Clone(outcomes), turnedKinds...)), Text: q.text("text"), Subscription: q.text("subscription")}
+		Outcome: q.oneOf("outcome", slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(outcomes), turnedKinds...))))), Text: q.text("text"), Subscription: q.text("subscription")}
 	f.MinStatus, f.MaxStatus = q.status()
 	if kinds := q.text("kinds"); kinds != "" {
 		f.Kinds = strings.Split(kinds, ",")
