@@ -127,14 +127,20 @@ func (p *program) cpu() (sum time.Duration) {
 	return sum
 }
 
-// memory is the resident memory in bytes: of the process, and with its workers.
+// memory is the resident memory of the process in bytes, and what it takes with its workers, in which pages that they share
+// count once.
 func (p *program) memory() (own, all int64) {
 	p.tree(func(pid int, fields []string) {
-		pages, _ := strconv.ParseInt(fields[21], 10, 64)
-		bytes := pages * int64(os.Getpagesize())
-		all += bytes
 		if pid == p.cmd.Process.Pid {
-			own = bytes
+			pages, _ := strconv.ParseInt(fields[21], 10, 64)
+			own = pages * int64(os.Getpagesize())
+		}
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		for line := range strings.Lines(string(text)) {
+			var kb int64
+			if _, err := fmt.Sscanf(line, "Pss: %d kB", &kb); err == nil {
+				all += kb << 10
+			}
 		}
 	})
 	return own, all

@@ -337,8 +337,8 @@ func (b *bench) integrations() error {
 
 // start is how long it takes from the start of the process to the first answer, and what an idle gateway takes.
 func (b *bench) start() error {
-	t := table{Title: "Start and rest", Text: "From the start of the process until the first request is answered, with all bundled connectors; the memory 5 seconds after.",
-		Columns: []string{"", "first start", "start with compiled output kept", "memory when idle", "with workers"}}
+	t := table{Title: "Start and rest", Text: "From the start of the process until the first request is answered, with all bundled connectors; the memory 5 seconds after that.",
+		Columns: []string{"", "first start", "start with compiled output kept", "memory when idle", "with workers, shared pages once"}}
 	for _, isolation := range []string{"in-process", "process"} {
 		g := gateway{isolation: isolation, files: map[string]string{}}
 		if err := bundled(g.files); err != nil {
