@@ -46,7 +46,9 @@ func confine(memory int64) (c Confinement) {
 	}
 	// Where the whole machine runs out of memory, workers are to go first.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
-	// These read files when first used.
+	// What people see in lists of processes; else it is "exe".
+	_ = os.WriteFile("/proc/self/comm", []byte("switchhook-work"), 0)
+	// This reads files when first used.
 	_ = time.Now().Local().String()
 
 	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
