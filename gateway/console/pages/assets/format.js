@@ -27,6 +27,9 @@ export function span(ms) {
   return Math.round(s / 86400) + ' d'
 }
 
+/** duration is a duration as Go writes it, such as 2h0m0s, without its zeros. */
+export const duration = (text) => text.replace(/(\D)0s$/, '$1').replace(/(\D)0m$/, '$1')
+
 export function size(n) {
   if (n < 1000) return n + ' B'
   const units = ['kB', 'MB', 'GB', 'TB']

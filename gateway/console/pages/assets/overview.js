@@ -1,5 +1,6 @@
 // The gateway as a whole: figures of now, charts of the last hour, and what needs somebody.
 import { html } from './vendor/preact-htm.js'
+import { token } from './api.js'
 import { Chart, Loading, useEvery, useLoad } from './widgets.js'
 import * as format from './format.js'
 
@@ -18,6 +19,7 @@ function Figures({ o }) {
   const per = (f) => o.hour.map((p) => rate(p, f(p)))
   const quantile = (f, q) => o.hour.map((p) => (f(p).count > 0 ? f(p)[q] : null))
   const at = o.hour.map((p) => p.at)
+  const links = !token.get() // which links cannot carry
   const perSecond = (v) => (v > 0 && v < 10 ? v.toFixed(v < 1 ? 2 : 1) : format.count(Math.round(v))) + '/s'
   return html`
     ${!o.ready && html`<div class="notice bad" role="alert">Requests are not taken: ${o.reason}</div>`}
@@ -45,7 +47,7 @@ function Figures({ o }) {
       <${Chart} title="Time to deliver" at=${at} unit=${format.span} series=${[
         { name: 'p50', class: 'c1', values: quantile((p) => p.delivered, 'p50') }, { name: 'p99', class: 'c3', values: quantile((p) => p.delivered, 'p99') }]} />
     </div>
-    <p class="quiet">Switchhook ${o.version}, generation ${o.generation}, started ${format.ago(o.startedAt, new Date(o.now))}. ${o.connectors.up || 0} connectors up. <a href="/metrics">Metrics</a> <a href="/api/openapi.json">API</a></p>`
+    <p class="quiet">Switchhook ${o.version}, generation ${o.generation}, started ${format.ago(o.startedAt, new Date(o.now))}. ${o.connectors.up || 0} connector${o.connectors.up === 1 ? '' : 's'} up.${links && html` <a href="/metrics">Metrics</a> <a href="/api/openapi.json">API</a>`}</p>`
 }
 
 function Tile({ name, value, note, tone }) {

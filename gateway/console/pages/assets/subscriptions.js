@@ -71,7 +71,7 @@ export function Subscription({ id }) {
       ${s.event && html`<dt>Event</dt><dd><code>${s.event}</code> ${s.parameters !== undefined && html`<code>${JSON.stringify(s.parameters)}</code>`}</dd>`}
       <dt>Selector</dt><dd><code>${s.selector}</code></dd>${s.filter !== undefined && html`<dt>Filter</dt><dd><${Code} text=${JSON.stringify(s.filter, null, 2)} label="filter" /></dd>`}
       <dt>Destination</dt><dd><${Target} d=${s.destination} /></dd>${s.ordered && html`<dt>Order</dt><dd>one at a time for each selector, as they arrived</dd>`}
-      <dt>Retries</dt><dd>${s.destination.delays.length > 12 ? s.destination.delays.slice(0, 12).join(', ') + ', …' : s.destination.delays.join(', ')}; each within ${s.destination.timeout}</dd></dl>
+      <dt>Retries</dt><dd>${s.destination.delays.slice(0, 12).map(format.duration).join(', ')}${s.destination.delays.length > 12 && ', …'}; each within ${format.duration(s.destination.timeout)}</dd></dl>
     <${Loading} of=${sending}>${(d) => html`<dl class="tiles">
       <${Tile} name="Success, last hour" value=${d.successRate === undefined ? '–' : format.percent(d.successRate)} note="${d.failed} of ${format.count(d.attempts)} failed" />
       <${Tile} name="Took, p50" value=${d.took.count ? format.span(d.took.p50) : '–'} note=${d.took.count ? 'p99 ' + format.span(d.took.p99) : ''} />
@@ -191,7 +191,7 @@ function Form({ from, onDone }) {
       ${type === 'http' && html`<label>Signing secret <input name="secret" type="password" autocomplete="off" placeholder=${d.secrets ? 'kept as it is' : 'whsec_…'} /><small>Standard Webhooks. Empty: ${d.secrets ? 'the one that is there stays' : 'not signed'}.</small></label>
         <label>Allowed private networks <input name="allow" placeholder="127.0.0.0/8" defaultValue=${(d.allow || []).join(', ')} /><small>Private addresses are refused unless they are listed here.</small></label>`}
       <details open=${!!from}><summary>Retries and pace</summary>
-        <label>Delays <input name="delays" placeholder="0s, 5s, 5m, 30m, 2h" defaultValue=${from ? d.delays.join(', ') : ''} /></label>
+        <label>Delays <input name="delays" placeholder="0s, 5s, 5m, 30m, 2h" defaultValue=${from ? d.delays.map(format.duration).join(', ') : ''} /></label>
         <label>Timeout of an attempt <input name="timeout" placeholder="15s" defaultValue=${from ? d.timeout : ''} /></label>
         <label>At the same time <input name="concurrency" type="number" min="1" max="1000" defaultValue=${from ? d.concurrency : ''} /></label></details>
       <label class="choice"><input type="checkbox" name="ordered" defaultChecked=${from ? from.ordered : false} /> in order: one at a time for each selector</label>
