@@ -163,10 +163,10 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	})
 	g.server = server.New(g.serverOptions())
 	if g.webhooks, err = net.Listen("tcp", cfg.Server.Listen); err != nil {
-		return nil, fmt.Errorf("listening for webhooks: %w", err)
+		return nil, fmt.Errorf("listening for webhooks (server.listen): %w", err)
 	}
 	if g.adminListener, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
-		return nil, fmt.Errorf("listening for the admin API: %w", err)
+		return nil, fmt.Errorf("listening for the admin API (admin.listen): %w", err)
 	}
 	return g, nil
 }

@@ -66,7 +66,9 @@ func (p *program) inspectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect REQUEST_ID",
 		Short: "Show what became of a request, from arrival to the last attempt",
-		Args:  oneArg("the id of a request, as in X-Request-Id"),
+		Example: `  switchhook inspect req_01K0000000000000000000000
+  switchhook inspect req_01K0000000000000000000000 --json`,
+		Args: oneArg("the id of a request, as in X-Request-Id"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var t timeline
 			if err := p.get(c.Context(), "/requests/"+url.PathEscape(args[0]), asJSON, &t); err != nil || asJSON {
@@ -206,7 +208,9 @@ func (p *program) statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the running gateway is",
-		Args:  noArgs,
+		Example: `  switchhook status
+  switchhook status --json -c /etc/switchhook/config.yaml`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var s overview
 			if err := p.get(c.Context(), "/overview", asJSON, &s); err != nil || asJSON {

@@ -25,6 +25,7 @@ first handshake of a webhook needs no window.
 
 Where the provider asks a person for what it has sent (Notion's verification
 token), pair waits for it and prints it.`,
+		Example: "  switchhook pair demo/asana/events",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || strings.Count(args[0], "/") != 2 {
 				return usageError("pair takes one webhook: WORKSPACE/INTEGRATION/WEBHOOK\n'switchhook urls' lists them.")

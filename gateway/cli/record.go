@@ -101,6 +101,10 @@ func (p *program) record(ctx context.Context, cfg *config.Config, gateway *clien
 		return err
 	}
 	runner := &fixture.Runner{Engine: engine, Builder: builder}
+	there, err := p.casesIn(output)
+	if err != nil {
+		return err
+	}
 	var text []byte
 	failed := false
 	for _, id := range ids {
@@ -151,7 +155,7 @@ func (p *program) record(ctx context.Context, cfg *config.Config, gateway *clien
 		text = append(text, recorded.YAML...)
 	}
 	if len(text) > 0 {
-		if err := p.writeRecorded(text, output); err != nil {
+		if err := p.writeRecorded(there, text, output); err != nil {
 			return err
 		}
 	}
@@ -173,32 +177,42 @@ func (p *program) build(ctx context.Context, cfg *config.Config, engine script.E
 	return g, builder, nil
 }
 
-// writeRecorded prints cases, or adds them to a file.
-func (p *program) writeRecorded(text []byte, output string) error {
+// casesIn is what stands in the file that cases are to be added to, ready for more; nothing where there is no file.
+func (p *program) casesIn(output string) ([]byte, error) {
+	if output == "" {
+		return nil, nil
+	}
+	there, err := os.ReadFile(output)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, usageError("--output: %w", err)
+	}
+	doc, list := document.Parse(output, there)
+	switch {
+	case list.HasErrors():
+		p.report(list)
+		return nil, &exitError{exitUsage, nil}
+	case doc.Root.Kind == document.Map:
+		return nil, usageError("--output: %s is not a list of cases; of a connector in one file leave --output out, and put what is printed under its fixtures:", output)
+	case doc.Root.Kind != document.List && doc.Root.Kind != document.Null:
+		return nil, usageError("--output: %s is not a list of cases", output)
+	}
+	if len(there) > 0 && there[len(there)-1] != '\n' {
+		there = append(there, '\n')
+	}
+	if doc.Root.Kind == document.List {
+		there = append(there, '\n')
+	}
+	return there, nil
+}
+
+// writeRecorded prints cases, or writes them to a file, behind what is there.
+func (p *program) writeRecorded(there, text []byte, output string) error {
 	if output == "" {
 		_, err := p.streams.Out.Write(text)
 		return err
-	}
-	there, err := os.ReadFile(output)
-	switch {
-	case os.IsNotExist(err):
-	case err != nil:
-		return usageError("--output: %w", err)
-	default:
-		doc, list := document.Parse(output, there)
-		if list.HasErrors() {
-			p.report(list)
-			return &exitError{exitUsage, nil}
-		}
-		if doc.Root.Kind != document.List && doc.Root.Kind != document.Null {
-			return usageError("--output: %s is not a list of cases", output)
-		}
-		if len(there) > 0 && there[len(there)-1] != '\n' {
-			there = append(there, '\n')
-		}
-		if doc.Root.Kind == document.List {
-			there = append(there, '\n')
-		}
 	}
 	whole := append(there, text...)
 	if _, list := document.Parse(output, whole); list.HasErrors() {

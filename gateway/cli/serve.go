@@ -28,6 +28,8 @@ func (p *program) serveCommand() *cobra.Command {
 SIGINT and SIGTERM drain: requests and attempts under way are finished, then
 the process ends with code 0. A second one ends it at once. SIGHUP reads the
 configuration and the connectors again.`,
+		Example: `  switchhook serve
+  switchhook serve -c /etc/switchhook/config.yaml --set log.format=json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context()) },
 	}

@@ -17,7 +17,9 @@ func (p *program) urlsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "urls",
 		Short: "Print the webhook URLs; the gateway need not be running",
-		Args:  noArgs,
+		Example: `  switchhook urls
+  switchhook urls --json --set server.publicUrl=https://hooks.example.com`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := p.loadConfig()
 			if err != nil {

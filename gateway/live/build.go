@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -286,12 +287,38 @@ func undeclaredParameters(c *spec.Connector, at *document.Node, names []string) 
 	var list diagnostic.List
 	for _, name := range names {
 		if _, ok := schema.Properties[name]; !ok {
-			d := at.Warnf("undeclared-parameter", "parameters.%s is used here, and parametersSchema does not declare it", name)
+			d := mention(at, name).Warnf("undeclared-parameter", "parameters.%s is used here, and parametersSchema does not declare it", name)
 			d.Hint = diagnostic.DidYouMean(name, sortedKeys(schema.Properties))
 			list.Add(d)
 		}
 	}
 	return list
+}
+
+// mention is the first string below at that names a parameter, or at.
+func mention(at *document.Node, parameter string) *document.Node {
+	named := regexp.MustCompile(`\bparameters\.` + regexp.QuoteMeta(parameter) + `\b`)
+	var find func(n *document.Node) *document.Node
+	find = func(n *document.Node) *document.Node {
+		if n.Kind == document.String && named.MatchString(n.Value) {
+			return n
+		}
+		for _, item := range n.Items() {
+			if found := find(item); found != nil {
+				return found
+			}
+		}
+		for _, e := range n.Entries() {
+			if found := find(e.Value); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	if found := find(at); found != nil {
+		return found
+	}
+	return at
 }
 
 func (b *Builder) buildFunction(c *spec.Connector, f *spec.Function) (*script.Program, diagnostic.List) {
