@@ -145,10 +145,29 @@ func (c *schemaCompiler) schema(n *document.Node) any {
 		case slices.Contains(oneSchema, key):
 			object[key] = c.schema(v)
 		default:
+			c.misspelled(e)
 			object[key] = plainValue(v)
 		}
 	}
 	return object
+}
+
+// The keywords that schemas of parameters use, and what is close to one of them and something else.
+var (
+	usualKeywords = []string{"type", "required", "properties", "additionalProperties", "patternProperties", "items", "enum", "const", "default", "description", "title",
+		"format", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems", "anyOf", "oneOf", "allOf", "not", "if", "then", "else"}
+	otherKeywords = []string{"contains", "definitions", "multipleOf", "exclusiveMinimum", "exclusiveMaximum", "minProperties", "maxProperties", "minContains", "maxContains",
+		"prefixItems", "additionalItems", "unevaluatedItems", "unevaluatedProperties", "propertyNames", "examples", "example", "id", "$id", "note", "options", "order"}
+)
+
+// misspelled warns of a key that is close to a keyword and none: JSON Schema ignores it, and with it what was meant to be checked.
+func (c *schemaCompiler) misspelled(e document.Entry) {
+	if c.payload || slices.Contains(usualKeywords, e.Key) || slices.Contains(otherKeywords, e.Key) {
+		return
+	}
+	if near := diagnostic.DidYouMean(e.Key, usualKeywords); near != "" {
+		c.list.Add(withHint(e.KeyNode.Warnf("unknown-keyword", "JSON Schema has no keyword %q, so it is ignored", e.Key), near))
+	}
 }
 
 // plainValue is a node as the library takes JSON.

@@ -242,3 +242,20 @@ func FuzzSchema(f *testing.F) {
 		}
 	})
 }
+
+// A keyword that is misspelled is ignored by JSON Schema, so somebody has to say it.
+func TestMisspelledKeyword(t *testing.T) {
+	_, list := spec.CompileSchema(node(t, "{type: object, require: [a], proprties: {type: {type: string, minLenght: 3, x-order: 1, group: b, label: c}}, properties: {require: {}}}"))
+	var got []string
+	for _, d := range list {
+		got = append(got, fmt.Sprintf("%s:%d %s", d.Severity, d.Column, d.Hint))
+	}
+	want := []string{`warning:16 did you mean "required"?`, `warning:30 did you mean "properties"?`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, list = spec.CompileSchema(node(t, "{properties: {type: {type: string, minLenght: 3, x-order: 1, group: b, label: c, value: d, name: e, key: f, hint: g, placeholder: h, secret: true, types: [a]}}}"))
+	if len(list) != 2 || list[0].Hint != `did you mean "minLength"?` || list[1].Hint != `did you mean "type"?` {
+		t.Error(list)
+	}
+}
