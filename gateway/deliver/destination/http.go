@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,11 +42,13 @@ type httpSender struct {
 
 	mu         sync.Mutex
 	transports map[string]*transport // by allowKey
+	last       *transport            // the one that was asked for last
 }
 
 type transport struct {
 	*http.Transport
-	used time.Time
+	allow []netip.Prefix
+	used  time.Time
 }
 
 func newHTTP(o Options) *httpSender {
@@ -67,14 +70,16 @@ func (s *httpSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.D
 		return failure(ctx, sub, err, "protocol")
 	}
 	defer resp.Body.Close()
-	kept, err := io.ReadAll(io.LimitReader(resp.Body, keptResponse))
-	if err == nil && len(kept) == keptResponse {
-		// What cannot be read makes no difference but that the connection is closed.
-		_, _ = io.CopyN(io.Discard, resp.Body, drainResponse-keptResponse)
-	}
 	r := deliver.Result{Status: resp.StatusCode, Class: "ok"}
-	if len(kept) > 0 {
-		r.Response = kept
+	if resp.Body != http.NoBody {
+		kept, err := io.ReadAll(io.LimitReader(resp.Body, keptResponse))
+		if err == nil && len(kept) == keptResponse {
+			// What cannot be read makes no difference but that the connection is closed.
+			_, _ = io.CopyN(io.Discard, resp.Body, drainResponse-keptResponse)
+		}
+		if len(kept) > 0 {
+			r.Response = kept
+		}
 	}
 	switch code := resp.StatusCode; {
 	case code >= 200 && code < 300:
@@ -129,7 +134,7 @@ func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hoo
 		return nil, errors.New("the destination's url is not an http or https URL")
 	}
 	body := d.Event.Payload
-	header := make(http.Header, 10+len(dest.Headers))
+	header := make(http.Header, 8+len(dest.Headers)) // a map of 8 is made in one piece
 	for _, h := range dest.Headers {
 		if m := headerProblem(h.Name, h.Value); m != "" {
 			return nil, errors.New(m)
@@ -180,12 +185,17 @@ func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hoo
 		r.SetBasicAuth(u.User.Username(), password)
 	}
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://destination", bytes.NewReader(body))
-	if err != nil {
-		return nil, errors.New("the request cannot be made")
+	// As http.NewRequest makes it, without parsing the URL once more. GetBody lets the transport take another
+	// connection where one was closed before anything was written to it.
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	req := &http.Request{
+		Method: http.MethodPost, URL: u, Host: u.Host, Header: header, ContentLength: int64(len(body)), GetBody: open,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	req.URL, req.Host, req.Header = u, u.Host, header
-	return req, nil
+	if req.Body = http.NoBody; len(body) > 0 {
+		req.Body, _ = open()
+	}
+	return req.WithContext(ctx), nil
 }
 
 // sign returns the signatures with all secrets, as a webhook-signature field.
@@ -210,18 +220,24 @@ func sign(secrets []string, id string, at time.Time, body []byte) (string, error
 
 // transport returns the transport that connects to what allow lists.
 func (s *httpSender) transport(allow []netip.Prefix) *http.Transport {
-	key, now := allowKey(allow), time.Now()
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.last != nil && slices.Equal(s.last.allow, allow) {
+		s.last.used = now
+		return s.last.Transport
+	}
+	key := allowKey(allow)
 	t := s.transports[key]
 	if t == nil {
 		if len(s.transports) >= maxTransports {
 			s.evict()
 		}
-		t = &transport{Transport: s.newTransport(allow)}
+		t = &transport{Transport: s.newTransport(allow), allow: allow}
 		s.transports[key] = t
 	}
 	t.used = now
+	s.last = t
 	return t.Transport
 }
 
@@ -235,6 +251,9 @@ func (s *httpSender) evict() {
 		}
 	}
 	s.transports[oldest].CloseIdleConnections()
+	if s.last == s.transports[oldest] {
+		s.last = nil
+	}
 	delete(s.transports, oldest)
 }
 
@@ -297,6 +316,6 @@ func (s *httpSender) Close() error {
 	for _, t := range s.transports {
 		t.CloseIdleConnections()
 	}
-	s.transports = map[string]*transport{}
+	s.transports, s.last = map[string]*transport{}, nil
 	return nil
 }
