@@ -258,6 +258,7 @@ func BenchmarkDrain(b *testing.B) {
 	s := benchOpen(b)
 	fill(b, s, int64(b.N+1)/2, 1)
 	ctx := context.Background()
+	before := cpuTime(b)
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	for range 32 {
@@ -282,6 +283,7 @@ func BenchmarkDrain(b *testing.B) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/delivery")
 }
 
 func settled(id string) hook.Settlement {
