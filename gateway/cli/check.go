@@ -126,7 +126,7 @@ func (p *program) check(ctx context.Context, path string) (diagnostic.List, erro
 			for _, c := range g.Connectors {
 				list.Add(connectorFindings(c)...)
 			}
-		} else {
+		} else if isFolder(cfg.Connectors) {
 			// The connectors' own mistakes are wanted too.
 			found, err := checkFolder(builder, cfg.Connectors)
 			if err != nil {
@@ -162,10 +162,15 @@ func connectorsOf(path string) string {
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join(filepath.Dir(path), folder)
 	}
-	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+	if !isFolder(folder) {
 		return ""
 	}
 	return folder
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // connectorFindings are those of a connector and of its fixtures.

@@ -138,7 +138,31 @@ Without a command it serves, with the config.yaml of the current directory.`,
 	root.PersistentFlags().StringVarP(&p.configPath, "config", "c", configPath, "the configuration file")
 	root.PersistentFlags().StringArrayVar(&p.set, "set", nil, "override a setting of the configuration, such as server.listen=127.0.0.1:9090 (repeatable)")
 	root.AddCommand(serve, p.checkCommand(), p.testCommand(), p.newCommand(), p.typesCommand(), p.recordCommand(), p.sendCommand(), p.urlsCommand(), p.inspectCommand(), p.explainCommand(), p.tailCommand(), p.statusCommand(), p.replayCommand(), p.pairCommand(), p.versionCommand())
+	root.SetHelpCommand(helpCommand(root))
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" { // without this it takes any word, and prints its help with exit code 0
+			c.Args, c.RunE = cobra.ArbitraryArgs, func(*cobra.Command, []string) error {
+				return usageError("say for which shell: bash, zsh, fish or powershell")
+			}
+		}
+	}
 	return root
+}
+
+// helpCommand is cobra's, but that a command that is not there is an error.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [command]", Short: "Help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return noArgs(root, args)
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }
 
 // engine runs the functions of connectors for commands that do not serve. What it would log is

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -134,10 +135,15 @@ func (b *Builder) loadConnectors(ctx context.Context, cfg *config.Config, previo
 	folder := cfg.Connectors
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		message := fmt.Sprintf("the connectors folder %s is not a folder", folder)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			message = fmt.Sprintf("there is no connectors folder %s", shownPath(folder))
+		case err != nil:
 			message = fmt.Sprintf("the connectors folder cannot be read: %v", err)
 		}
-		return nil, diagnostic.List{cfg.Document.Root.At("connectors").Errorf("no-connectors-folder", "%s", message)}
+		d := cfg.Document.Root.At("connectors").Errorf("no-connectors-folder", "%s", message)
+		d.Hint = "make it, or name another one: connectors: ./my-connectors"
+		return nil, diagnostic.List{d}
 	}
 	paths, list := spec.Find(folder)
 	if list.HasErrors() {
