@@ -42,7 +42,7 @@ func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
 		attrs = append(attrs, "errorId", rec.Failure.ID)
 	}
 	if s := rec.Failure.Stack; len(s) > 0 {
-		attrs = append(attrs, "at", fmt.Sprintf("%s:%d:%d", s[0].File, s[0].Line, s[0].Column))
+		attrs = append(attrs, "connector", r.Connector, "at", fmt.Sprintf("%s:%d:%d", s[0].File, s[0].Line, s[0].Column))
 	}
 	l.log.Warn("request", attrs...)
 }
