@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"switchhook/gateway/fixture"
 	"switchhook/gateway/live"
@@ -61,7 +62,9 @@ func TestRecordedRequestsPass(t *testing.T) {
 				continue
 			}
 			suite := &fixture.Suite{Name: c.Key, Results: runner.RunConnector(t.Context(), c, again)}
-			if n := fixture.Count([]*fixture.Suite{suite}); n.Passed != 1 || len(out.Notes) > 0 {
+			// Of a body that is no text the recorder can only say that it is as it was.
+			text := utf8.Valid(req.Body)
+			if n := fixture.Count([]*fixture.Suite{suite}); n.Passed != 1 || text == (len(out.Notes) > 0) {
 				var b bytes.Buffer
 				(&fixture.Text{W: &b}).Report([]*fixture.Suite{suite}, 0)
 				t.Errorf("%s: %q: %v\n%s\n%s", c.Key, one.Name, out.Notes, b.String(), out.YAML)

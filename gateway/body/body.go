@@ -8,6 +8,13 @@ package body
 // empty array has one level.
 const MaxDepth = 100
 
+// MaxContainers is how many objects and arrays a JSON body may have, and MaxValues
+// how many items and members in all. Each costs a handler that looks at it some hundred bytes, whatever it cost to send.
+const (
+	MaxContainers = 100_000
+	MaxValues     = 500_000
+)
+
 // Kind says what a body became.
 type Kind uint8
 
@@ -29,7 +36,8 @@ type Parsed struct {
 	// Raw reports that JSON is a sub-slice of the raw body.
 	Raw    bool
 	Offset int
-	// Index are the objects and arrays of JSON as Index finds them, where that is known already; else nil.
+	// Index are the objects and arrays of JSON as Index finds them, where that is known already and they are not
+	// too many; else nil.
 	Index []Container
 	Text  string
 	// Note says why a body with content has Kind None, or what was repaired; "" otherwise.

@@ -151,7 +151,7 @@ func TestDepth(t *testing.T) {
 	mixed := strings.Repeat(`[{"a":`, body.MaxDepth/2)
 	for _, raw := range []string{nested(body.MaxDepth + 1), strings.Repeat("[", 3_000_000), mixed + "[1]", strings.Repeat(`{"a":`, 101)} {
 		p := parse("application/json", raw)
-		if p.Kind != body.None || !p.OverLimit || !strings.HasPrefix(p.Note, "body is not valid JSON: nested deeper than 100 levels at byte ") {
+		if p.Kind != body.None || !p.OverLimit || !strings.HasPrefix(p.Note, "the JSON was not parsed: nested deeper than 100 levels at byte ") {
 			t.Errorf("%.20s: %+v", raw, p)
 		}
 	}
@@ -227,6 +227,27 @@ func TestForms(t *testing.T) {
 	var v struct{ Items []string }
 	if err := json.Unmarshal(body.Query(b.String()), &v); err != nil || len(v.Items) != 100 || v.Items[99] != "99" {
 		t.Error(err, len(v.Items))
+	}
+}
+
+func TestJSONLimits(t *testing.T) {
+	items := func(item string, n int) string { return "[" + strings.Repeat(item+",", n-1) + item + "]" }
+	for _, raw := range []string{items("{}", body.MaxContainers-1), items("1", body.MaxValues)} {
+		if p := parse("application/json", raw); p.Kind != body.JSON {
+			t.Error(p.Note)
+		}
+	}
+	for raw, want := range map[string]string{
+		items("{}", body.MaxContainers):  "the JSON was not parsed: more than 100000 objects and arrays at byte ",
+		items("1", body.MaxValues+2):     "the JSON was not parsed: more than 500000 values at byte ",
+		items("\"a\"", body.MaxValues+2): "the JSON was not parsed: more than 500000 values at byte ",
+	} {
+		if p := parse("application/json", raw); p.Kind != body.None || !p.OverLimit || !strings.HasPrefix(p.Note, want) {
+			t.Errorf("%d %v %q", p.Kind, p.OverLimit, p.Note)
+		}
+	}
+	if p := parse("application/json", `["`+strings.Repeat(`{,[`, body.MaxValues)+`"]`); p.Kind != body.JSON {
+		t.Error("what stands in strings counts: " + p.Note)
 	}
 }
 

@@ -1,6 +1,7 @@
 package body
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -15,8 +16,8 @@ type SyntaxError struct {
 	Message string
 	// Offset is the place in bytes, from 0.
 	Offset int
-	// TooDeep: the bytes may be JSON, but are nested deeper than MaxDepth.
-	TooDeep bool
+	// OverLimit: the bytes may be JSON, but are nested deeper than MaxDepth, or exceed another limit of bodies.
+	OverLimit bool
 }
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Message, e.Offset) }
@@ -35,7 +36,11 @@ type Container struct {
 // which they begin. With it a reader passes over parts without looking at them. The error is a *SyntaxError.
 func Index(data []byte) ([]Container, error) {
 	index := newIndex(len(data))
-	if _, _, _, mistake := scanJSON(data, &index); mistake != nil {
+	if len(data) > 64<<10 {
+		// An index that grows takes three times what it has in the end, and that may be four times the text.
+		index = make([]Container, 0, bytes.Count(data, []byte("{"))+bytes.Count(data, []byte("[")))
+	}
+	if _, _, _, mistake := scanJSON(data, &index, unlimited); mistake != nil {
 		return nil, mistake
 	}
 	return index, nil
@@ -44,16 +49,23 @@ func Index(data []byte) ([]Container, error) {
 // newIndex has room for the containers of most texts of a size, and is never large against it.
 func newIndex(size int) []Container { return make([]Container, 0, min(16+size/96, 4096)) }
 
+// limits bound how many of what a text may have; known is how many containers an index holds.
+type limits struct{ known, containers, values int }
+
+var unlimited = limits{math.MaxInt, math.MaxInt, math.MaxInt}
+
 // scanJSON checks that data is one JSON value with nothing but space around it,
 // nested no deeper than MaxDepth. It returns where the value begins and ends, and whether
 // a byte beyond ASCII occurs in it. Strings need not be UTF-8. It looks at each byte once
-// and allocates nothing but the mistake, and index where that is wanted (it may be nil).
-func scanJSON(data []byte, index *[]Container) (start, end int, ascii bool, mistake *SyntaxError) {
+// and allocates nothing but the mistake, and index where that is wanted (it may be nil). An index of
+// more than limit.known containers is given up, and left nil.
+func scanJSON(data []byte, index *[]Container, limit limits) (start, end int, ascii bool, mistake *SyntaxError) {
 	// isArray says by level what kind of container is open, and place which of the index it is.
 	var isArray [MaxDepth + 1]bool
 	var place [MaxDepth + 1]uint32
 	depth := 0
 	high := byte(0)
+	containers, values := 0, 0 // each comma is behind a value
 	fail := func(i int, format string, args ...any) (int, int, bool, *SyntaxError) {
 		return 0, 0, false, &SyntaxError{Message: fmt.Sprintf(format, args...), Offset: i}
 	}
@@ -75,7 +87,13 @@ value:
 	switch c := data[i]; c {
 	case '{', '[':
 		if depth == MaxDepth {
-			return 0, 0, false, &SyntaxError{Message: fmt.Sprintf("nested deeper than %d levels", MaxDepth), Offset: i, TooDeep: true}
+			return 0, 0, false, &SyntaxError{Message: fmt.Sprintf("nested deeper than %d levels", MaxDepth), Offset: i, OverLimit: true}
+		}
+		if containers++; containers > limit.containers {
+			return 0, 0, false, &SyntaxError{Message: fmt.Sprintf("more than %d objects and arrays", limit.containers), Offset: i, OverLimit: true}
+		}
+		if index != nil && len(*index) >= limit.known {
+			*index, index = nil, nil
 		}
 		depth++
 		isArray[depth] = c == '['
@@ -139,6 +157,9 @@ after:
 	if i < len(data) {
 		switch c := data[i]; {
 		case c == ',':
+			if values++; values > limit.values {
+				return 0, 0, false, &SyntaxError{Message: fmt.Sprintf("more than %d values", limit.values), Offset: i, OverLimit: true}
+			}
 			i = skipSpace(data, i+1)
 			if index != nil {
 				(*index)[place[depth]].Members++

@@ -72,6 +72,10 @@ func mediaType(contentType string) (kind string, parameters map[string]string) {
 	return kind, parameters
 }
 
+// ofBodies are the limits of JSON bodies. Parsed.Index has up to 16,384 containers, some 200 KB: a body can have as many as a third
+// of its bytes, and then their index is larger than it, so whoever needs that one makes it.
+var ofBodies = limits{known: 16 << 10, containers: MaxContainers, values: MaxValues}
+
 func parseJSON(raw []byte, charsetName string) *Parsed {
 	note := ""
 	skip := 0
@@ -79,7 +83,7 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 		skip, note = 3, "a byte order mark in front was passed over"
 	}
 	index := newIndex(len(raw))
-	start, end, ascii, mistake := scanJSON(raw[skip:], &index)
+	start, end, ascii, mistake := scanJSON(raw[skip:], &index, ofBodies)
 	if mistake == nil && (ascii || charsetName == "" || utf8.Valid(raw)) {
 		if start > 0 { // the index counts from the space in front
 			index = nil
@@ -96,9 +100,9 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 	if d.encoding != nil && skip == 0 || utf16 {
 		text, replaced := d.text(raw)
 		text = bytes.TrimPrefix(text, []byte("\uFEFF"))
-		if start, end, _, m := scanJSON(text, nil); m == nil {
+		if start, end, _, m := scanJSON(text, nil, ofBodies); m == nil {
 			return &Parsed{Kind: JSON, JSON: text[start:end:end], Note: join("decoded from another charset than UTF-8", replaced)}
-		} else if mistake == nil || m.TooDeep {
+		} else if mistake == nil || m.OverLimit {
 			mistake = m
 		}
 	}
@@ -107,7 +111,11 @@ func parseJSON(raw []byte, charsetName string) *Parsed {
 		return &Parsed{Kind: JSON, JSON: raw[start:end:end], Raw: true, Offset: start, Note: join(note, unknown)}
 	}
 	mistake.Offset += skip
-	return &Parsed{Note: join("body is not valid JSON: "+mistake.Error(), unknown), OverLimit: mistake.TooDeep}
+	why := "body is not valid JSON: "
+	if mistake.OverLimit {
+		why = "the JSON was not parsed: "
+	}
+	return &Parsed{Note: join(why+mistake.Error(), unknown), OverLimit: mistake.OverLimit}
 }
 
 // sniff returns raw parsed as JSON when it is an object or array, else nil.

@@ -181,7 +181,7 @@ func (c *call) parse(json []byte) goja.Value {
 // reject ends the call because of what it was called with.
 func (c *call) reject(err error) {
 	c.failed = &Error{Status: 400, Failure: hook.Failure{Kind: "input", Message: "the request cannot be read: " + err.Error()}}
-	if syntax, ok := err.(*body.SyntaxError); ok && syntax.TooDeep {
+	if syntax, ok := err.(*body.SyntaxError); ok && syntax.OverLimit {
 		c.failed = errTooDeep()
 	}
 	c.rt.Interrupt(c.failed)

@@ -89,7 +89,7 @@ func TestParseErrors(t *testing.T) {
 	for text, offset := range map[string]int{``: 0, `{"a":1,}`: 7, `"a`: 2, strings.Repeat("[", 101): 100} {
 		_, err := jsvalue.NewParser(goja.New()).Parse([]byte(text))
 		var syntax *body.SyntaxError
-		if !errors.As(err, &syntax) || syntax.Offset != offset || syntax.TooDeep != (offset == 100) {
+		if !errors.As(err, &syntax) || syntax.Offset != offset || syntax.OverLimit != (offset == 100) {
 			t.Errorf("%.20q: error %v", text, err)
 		}
 	}
@@ -167,7 +167,7 @@ func FuzzParse(f *testing.F) {
 		rt := goja.New()
 		tree, err := jsvalue.NewParser(rt).Parse(bytes.Clone(text))
 		var syntax *body.SyntaxError
-		if errors.As(err, &syntax) && syntax.TooDeep {
+		if errors.As(err, &syntax) && syntax.OverLimit {
 			return
 		}
 		if valid := json.Valid(text); valid != (err == nil) {
