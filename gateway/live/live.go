@@ -76,18 +76,35 @@ func (l *Live) Refuse(list diagnostic.List) {
 	l.refused.Store(&list)
 }
 
-// resolveAgain resolves the subscriptions made at run time whose connectors changed.
+// resolveAgain resolves the subscriptions made at run time whose connectors changed: of a kind that
+// names no event once for all of them, and each only where something else comes of it than before.
 func (l *Live) resolveAgain(ctx context.Context, previous, g *Generation) {
+	stays := map[*kind]bool{}
 	l.index.Update(func(e *match.Edit[*stored]) {
 		for _, old := range l.runtimeNow() {
 			if ctx.Err() != nil {
 				return
 			}
-			if k := &old.kind.sub; previous.connectorOf(k.Workspace, k.Integration) != g.connectorOf(k.Workspace, k.Integration) {
+			k := old.kind
+			same, known := stays[k]
+			if !known {
+				same = previous.connectorOf(k.sub.Workspace, k.sub.Integration) == g.connectorOf(k.sub.Workspace, k.sub.Integration) ||
+					k.sub.Event == "" && l.fitsAsBefore(ctx, g, k)
+				stays[k] = same
+			}
+			if !same {
 				l.set(e, l.resolve(ctx, g, old.whole().Subscription))
 			}
 		}
 	})
+}
+
+// fitsAsBefore reports whether resolving the subscriptions of a kind that names no event changes nothing.
+func (l *Live) fitsAsBefore(ctx context.Context, g *Generation, k *kind) bool {
+	probe := k.sub
+	probe.Selector = "**" // what a selector may be does not depend on connectors
+	r := l.resolve(ctx, g, &probe)
+	return r.Inactive == k.inactive && r.Subscription.Webhook == k.sub.Webhook
 }
 
 // resolve is Generation.Resolve for a subscription that is stored already: a

@@ -3,6 +3,7 @@ package live_test
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -85,11 +86,25 @@ func TestReloadLeavesSubscriptionsOfUnchangedConnectors(t *testing.T) {
 	}
 	f.write("connectors/shop.yml", shop+"# changed\n")
 	f.mustReload()
-	if f.live.Subscription("main/sub7") == before {
-		t.Error("it was not resolved again, although the connector changed")
+	if f.live.Subscription("main/sub7") != before {
+		t.Error("it was resolved again, although it fits the connector as before")
 	}
 	if got := f.live.Match(nil, f.live.Current(), shopOrders, "created/7", []byte("{}")); len(got) != 1 {
 		t.Errorf("the event reaches %d subscriptions, want 1", len(got))
+	}
+	// Its webhook goes, and comes back.
+	for _, c := range []struct {
+		connector string
+		reached   int
+	}{{strings.ReplaceAll(shop, "orders", "sales"), 0}, {shop, 1}} {
+		f.write("connectors/shop.yml", c.connector)
+		f.mustReload()
+		if got := f.live.Match(nil, f.live.Current(), shopOrders, "created/7", []byte("{}")); len(got) != c.reached {
+			t.Errorf("the event reaches %d subscriptions, want %d", len(got), c.reached)
+		}
+		if r := f.live.Subscription("main/sub7"); (r.Inactive == "") != (c.reached == 1) {
+			t.Errorf("inactive: %q", r.Inactive)
+		}
 	}
 	// Config.yaml takes the name of one: that one is hidden, and the event comes once.
 	f.write("config.yaml", none+`    subscriptions:
