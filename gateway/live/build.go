@@ -438,7 +438,7 @@ func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.E
 	case errors.As(err, &mistakes):
 		var list diagnostic.List
 		for _, m := range mistakes {
-			d := s.At(m.Field).Errorf("bad-subscription", "subscription %q: %s", s.Name, m.Message)
+			d := inFilter(s.At(m.Field), m.Path).Errorf("bad-subscription", "subscription %q: %s", s.Name, m.Message)
 			d.Hint = m.Hint
 			list.Add(d)
 		}
@@ -454,6 +454,23 @@ func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.E
 	return g.doubts(s, r)
 }
 
+var filterIndex = regexp.MustCompile(`\[(\d+)\]`)
+
+// inFilter is the key at a path such as "$or[1].amount.$gte" in a filter, or what comes nearest to it.
+func inFilter(filter *document.Node, path string) *document.Node {
+	if path == "" {
+		return filter
+	}
+	names := strings.Split(strings.TrimPrefix(filterIndex.ReplaceAllString(path, ".$1"), "."), ".")
+	last := len(names) - 1
+	for _, e := range filter.At(names[:last]...).Entries() {
+		if e.Key == names[last] {
+			return e.KeyNode
+		}
+	}
+	return filter.At(names...)
+}
+
 // doubts warns of a subscription of config.yaml that is valid and can surely
 // receive nothing.
 func (g *Generation) doubts(s *config.Subscription, r *Resolved) diagnostic.List {
@@ -464,7 +481,7 @@ func (g *Generation) doubts(s *config.Subscription, r *Resolved) diagnostic.List
 			if w.Path != "" {
 				at = w.Path + ": "
 			}
-			d := s.At("filter").Warnf("doubtful-filter", "subscription %q: %s%s", s.Name, at, w.Message)
+			d := inFilter(s.At("filter"), w.Path).Warnf("doubtful-filter", "subscription %q: %s%s", s.Name, at, w.Message)
 			d.Hint = w.Hint
 			list.Add(d)
 		}

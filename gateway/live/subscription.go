@@ -34,7 +34,9 @@ func (r *Resolved) Scope() match.Scope {
 // FieldError is a mistake in one field of a subscription.
 type FieldError struct {
 	// Field is "integration", "webhook", "selector", "filter", "event" or "parameters".
-	Field         string
+	Field string
+	// Path is where in a filter, as match.FilterError has it; "" for the whole.
+	Path          string
 	Message, Hint string
 }
 
@@ -71,6 +73,7 @@ func (g *Generation) Resolve(ctx context.Context, engine script.Engine, sub *hoo
 					at = m.Path
 				}
 				fail("filter", m.Hint, "%s: %s", at, m.Message)
+				errs[len(errs)-1].Path = m.Path
 			}
 		} else if err != nil {
 			fail("filter", "", "%s", err)
