@@ -55,7 +55,7 @@ type Server struct {
 	// MaxHeader bounds the request line and header together; default 64 KiB.
 	MaxHeader Size `yaml:"maxHeader"`
 	// InFlightBytes bounds the bodies of all requests being served together;
-	// default 128 MiB.
+	// default 112 MiB.
 	InFlightBytes Size `yaml:"inFlightBytes"`
 	// MaxConnections bounds the open connections; default 16,384.
 	MaxConnections int `yaml:"maxConnections"`

@@ -120,7 +120,7 @@ func TestDefaults(t *testing.T) {
 	want := config.Config{
 		Path: filepath.Join(dir, "minimal.yaml"), Dir: dir,
 		Server: config.Server{
-			Listen: "127.0.0.1:8080", MaxBody: 10 << 20, MaxHeader: 64 << 10, InFlightBytes: 128 << 20, MaxConnections: 16384,
+			Listen: "127.0.0.1:8080", MaxBody: 10 << 20, MaxHeader: 64 << 10, InFlightBytes: 112 << 20, MaxConnections: 16384,
 			ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, DrainTimeout: 25 * time.Second,
 		},
 		Admin:      config.Admin{Listen: "127.0.0.1:8081"},

@@ -35,7 +35,7 @@ type settings struct {
 func defaults() settings {
 	return settings{
 		Server: Server{
-			Listen: "127.0.0.1:8080", MaxBody: 10 << 20, MaxHeader: 64 << 10, InFlightBytes: 128 << 20, MaxConnections: 16384,
+			Listen: "127.0.0.1:8080", MaxBody: 10 << 20, MaxHeader: 64 << 10, InFlightBytes: 112 << 20, MaxConnections: 16384,
 			ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second, DrainTimeout: 25 * time.Second,
 		},
 		Admin:      Admin{Listen: "127.0.0.1:8081"},

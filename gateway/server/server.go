@@ -72,7 +72,7 @@ type Options struct {
 	MaxHeader int
 	// InFlightBytes bounds the memory that requests under way take: bodies,
 	// and MaxHeader for each connection that has sent something. From
-	// half of it on, connections are closed after each answer. Default 128 MiB.
+	// half of it on, connections are closed after each answer. Default 112 MiB.
 	InFlightBytes int64
 	// MaxConnections bounds the open connections; default 16,384.
 	MaxConnections int
@@ -144,7 +144,7 @@ func New(opt Options) *Server {
 	}
 	opt.MaxBody = cmp.Or(opt.MaxBody, 10<<20)
 	opt.MaxHeader = cmp.Or(opt.MaxHeader, 64<<10)
-	opt.InFlightBytes = cmp.Or(opt.InFlightBytes, 128<<20)
+	opt.InFlightBytes = cmp.Or(opt.InFlightBytes, 112<<20)
 	opt.MaxConnections = cmp.Or(opt.MaxConnections, 16384)
 	opt.ReadTimeout = cmp.Or(opt.ReadTimeout, 30*time.Second)
 	opt.WriteTimeout = cmp.Or(opt.WriteTimeout, 30*time.Second)
