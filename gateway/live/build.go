@@ -365,7 +365,7 @@ func (b *Builder) bindIntegration(g *Generation, in *config.Integration) diagnos
 		return diagnostic.List{d}
 	}
 	if c.State == Down {
-		return diagnostic.List{in.At("connector").Warnf("connector-down", "the connector %q is down; requests to its webhooks are answered 503", c.Key)}
+		return diagnostic.List{in.At("connector").Warnf("connector-down", "the connector %q is down; requests to its webhooks are answered 503, and subscriptions to them receive nothing", c.Key)}
 	}
 	endpoints, list := b.Endpoints(c, in.Workspace, in.Name, in.Parameters, in.Node, g.Config.Server.PublicURL.String())
 	for _, e := range endpoints {
@@ -448,7 +448,7 @@ func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.E
 	}
 	g.subscriptions[r.Subscription.ID()] = r
 	if r.Inactive != "" {
-		return diagnostic.List{s.Node.Warnf("inactive-subscription", "subscription %q receives nothing: %s", s.Name, r.Inactive)}
+		return nil // that the connector is down was said of the integration
 	}
 	e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
 	return g.doubts(s, r)
