@@ -87,6 +87,9 @@ func (p *program) serve(ctx context.Context) error {
 	err = gateway.Run(ctx)
 	cancel()
 	reloaders.Wait()
+	if err == nil {
+		logger.Info("drained")
+	}
 	return err
 }
 
