@@ -372,6 +372,21 @@ func TestConsole(t *testing.T) {
 	b.click("300 or more new, show")
 	b.sees("main/echo/events")
 
+	// A webhook that verifies turns a stranger away; that is not stored, and can be seen.
+	write(t, filepath.Join(g.dir, "connectors", "echo.yml"), strings.Replace(text, "verify: none", "verify: {scheme: token, header: X-Token, secret: parameters.secret}", 1))
+	config, err := os.ReadFile(filepath.Join(g.dir, "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(g.dir, "config.yaml"), strings.Replace(string(config), "{connector: echo}", "{connector: echo, parameters: {secret: tell-nobody}}", 1))
+	g.await("strangers are turned away", func() bool { return send(`{}`) == 401 })
+	b.open("requests?outcome=unverified")
+	b.sees("401", "X-Token")
+	b.legible()
+	if strings.Contains(b.html(), "tell-nobody") {
+		t.Error("a parameter is in the page")
+	}
+
 	// Every page in both themes and at the width of a phone.
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {

@@ -41,8 +41,12 @@ export function Requests({ fields }) {
   useEffect(() => {
     const stop = new AbortController()
     setRows(null); fail(null); select(-1); incoming.current = []; setHeld(0)
-    if (turned.includes(filters.outcome)) { setRows([]); setNext('') }
-    else api.get('/requests' + query({ ...filters, limit: 50 }), stop.signal).then((page) => { setRows((now) => merge(now || [], page.items)); setNext(page.next) }, (e) => { if (e.name !== 'AbortError') { setRows([]); fail(e) } })
+    // What was turned away is not stored; the last of it is in memory.
+    if (turned.includes(filters.outcome)) {
+      const { workspace, integration, webhook, connector, outcome } = filters
+      api.get('/turned' + query({ workspace, integration, webhook, connector, kind: outcome }), stop.signal)
+        .then((page) => { setRows((now) => merge(now || [], page.items.map(away))); setNext('') }, (e) => { if (e.name !== 'AbortError') { setRows([]); fail(e) } })
+    } else api.get('/requests' + query({ ...filters, limit: 50 }), stop.signal).then((page) => { setRows((now) => merge(now || [], page.items)); setNext(page.next) }, (e) => { if (e.name !== 'AbortError') { setRows([]); fail(e) } })
     let close = () => {}, timer, seen = 0, since = performance.now()
     if (live) {
       const { after, ...narrow } = filters
@@ -51,7 +55,7 @@ export function Requests({ fields }) {
         for (const m of batch) {
           if (m.kind === 'dropped') seen += m.data.count
           else if (m.kind === 'request') { seen++; fresh.push(m.data) }
-          else if (m.kind === 'turned') { seen++; fresh.push({ ...m.data, outcome: m.data.kind, turned: true }) }
+          else if (m.kind === 'turned') { seen++; fresh.push(away(m.data)) }
         }
         incoming.current = fresh.reverse().concat(incoming.current).slice(0, keep)
       }, (name, why) => setState({ name, why }))
@@ -118,6 +122,9 @@ function Row({ r, selected }) {
     <td class="number wide">${r.turned ? '' : format.span(r.handlerMs)}</td></tr>`
 }
 
+// A request that was turned away, as a row.
+const away = (t) => ({ ...t, outcome: t.kind, turned: true })
+
 /** merge puts new rows before old ones, each request once. */
 function merge(fresh, old) {
   const seen = new Set(fresh.map((r) => r.id))
@@ -151,7 +158,7 @@ function Filters({ filters }) {
     <datalist id="hooks">${hooks.map((h) => html`<option value=${h} />`)}</datalist>
     <label>Outcome <select name="outcome" onChange=${apply}><option value="">any</option>
       ${outcomes.map((o) => html`<option selected=${filters.outcome === o}>${o}</option>`)}
-      <optgroup label="turned away, live only">${turned.map((o) => html`<option selected=${filters.outcome === o}>${o}</option>`)}</optgroup></select></label>
+      <optgroup label="turned away: the last ones">${turned.map((o) => html`<option selected=${filters.outcome === o}>${o}</option>`)}</optgroup></select></label>
     <label>Status <input name="status" class="short" defaultValue=${filters.status || ''} placeholder="5xx" pattern="[1-5]([0-9][0-9]|xx)" /></label>
     <label>From <input type="datetime-local" step="1" name="after" defaultValue=${local(filters.after)} onChange=${apply} /></label>
     <label>To <input type="datetime-local" step="1" name="before" defaultValue=${local(filters.before)} onChange=${apply} /></label>
