@@ -52,7 +52,7 @@ type Options struct {
 	// Now is the clock of everything that is stored, due, or old; default
 	// time.Now. It may jump, as clocks do.
 	Now func() time.Time
-	// Report shows findings of a reload to the person at the terminal.
+	// Report shows or logs the findings of a reload.
 	Report func(diagnostic.List)
 }
 
