@@ -64,7 +64,7 @@ func TestHostile(t *testing.T) {
 		outcomes[attack.kind]++
 		what, _, _ := strings.Cut(strings.TrimPrefix(string(source), "// "), "\n")
 		fmt.Fprintf(tab, " %s \t %s \t %s \t %d ms \t %d MB \t\n", name, what, attack.kind, attack.took.Milliseconds(), attack.memory>>20)
-		if limit := o.KillAfter + 2*time.Second; attack.took > limit {
+		if limit := o.KillAfter + 10*time.Second; attack.took > limit {
 			t.Errorf("%s took %v, which is more than %v", name, attack.took, limit)
 		}
 		// Beyond its data a worker has its program, which all share, and the stacks of its
@@ -82,7 +82,7 @@ func TestHostile(t *testing.T) {
 		t.Errorf("%d calls of another connector failed", lost)
 	}
 	// The machine of a test is shared; what is measured is in SECURITY.md.
-	if limit := max(20*before, 300*time.Millisecond); while > limit {
+	if limit := max(20*before, time.Second); while > limit {
 		t.Errorf("p99 of another connector is %v, alone it is %v", while, before)
 	}
 }

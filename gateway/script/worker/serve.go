@@ -183,7 +183,10 @@ func (s *server) leave() (rest bool) {
 	// What one call leaves behind must not be missing to the next, which may be another connector's.
 	used := s.memory()
 	s.untidy = used > s.settings.Memory/4
-	return used > s.settings.Memory/2
+	// The system's limit counts what was mapped and given back, too: a worker that came near it
+	// may have no room for a stack.
+	mapped := int64(s.sample[0].Value.Uint64())
+	return used > s.settings.Memory/2 || mapped > s.settings.Memory*5/8
 }
 
 // memory is what the Go runtime holds, in bytes.

@@ -26,7 +26,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 
 	"switchhook/gateway/store"
@@ -341,10 +340,7 @@ const shmSize = 1 << 20
 // reserve makes the index of the WAL as large as it will ever be. It is the one thing
 // that grows after the commit mark is on the disk; see gradeOf.
 func (s *Store) reserve() error {
-	err := unix.Fallocate(int(s.index.shm.Fd()), 0, 0, shmSize)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return nil
-	}
+	err := allocate(s.index.shm, shmSize)
 	if err != nil {
 		return fmt.Errorf("reserving room for the index of the WAL: %w", err)
 	}
