@@ -109,12 +109,9 @@ func TestStreamsEndWithTheGateway(t *testing.T) {
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "event: hello") {
 	}
-	began := time.Now()
 	r.stop()
-	if took := time.Since(began); took > 900*time.Millisecond {
-		t.Errorf("it took %v", took)
-	}
-	for lines.Scan() { // to its end
+	// To its end: one that had to be cut off is an error.
+	for lines.Scan() {
 	}
 	if err := lines.Err(); err != nil {
 		t.Errorf("the stream was cut off: %v", err)

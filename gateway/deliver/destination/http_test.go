@@ -325,7 +325,7 @@ func TestHTTPBadReceivers(t *testing.T) {
 			if got.Class != c.class || !strings.Contains(got.Error, c.text) || got.Error == "" || strings.ContainsAny(got.Error, "\x1b\n") || strings.Contains(got.Error, "s3cr3t") {
 				t.Errorf("%+v, want class %s and %q", got, c.class, c.text)
 			}
-			if took := time.Since(began); took > 2*timeout {
+			if took := time.Since(began); took > timeout+10*time.Second {
 				t.Errorf("it took %v", took)
 			}
 		})
@@ -373,7 +373,7 @@ func TestHTTPEndlessAndSlowBodies(t *testing.T) {
 	}
 	began = time.Now()
 	got = send(s, subscription(hook.Destination{URL: slow.URL, Allow: loopback, Timeout: 200 * time.Millisecond}), delivery("{}"))
-	if took := time.Since(began); got.Class != "status" || got.Status != 500 || len(got.Response) == 0 || took > time.Second {
+	if took := time.Since(began); got.Class != "status" || got.Status != 500 || len(got.Response) == 0 || took > 10*time.Second {
 		t.Errorf("slow: %+v after %v", got, took)
 	}
 }
