@@ -11,8 +11,8 @@ const MaxDepth = 100
 // MaxContainers is how many objects and arrays a JSON body may have, and MaxValues
 // how many items and members in all. Each costs a handler that looks at it some hundred bytes, whatever it cost to send.
 const (
-	MaxContainers = 100_000
-	MaxValues     = 500_000
+	MaxContainers = 200_000
+	MaxValues     = 1_000_000
 )
 
 // Kind says what a body became.

@@ -238,9 +238,9 @@ func TestJSONLimits(t *testing.T) {
 		}
 	}
 	for raw, want := range map[string]string{
-		items("{}", body.MaxContainers):  "the JSON was not parsed: more than 100000 objects and arrays at byte ",
-		items("1", body.MaxValues+2):     "the JSON was not parsed: more than 500000 values at byte ",
-		items("\"a\"", body.MaxValues+2): "the JSON was not parsed: more than 500000 values at byte ",
+		items("{}", body.MaxContainers):  "the JSON was not parsed: more than 200000 objects and arrays at byte ",
+		items("1", body.MaxValues+2):     "the JSON was not parsed: more than 1000000 values at byte ",
+		items("\"a\"", body.MaxValues+2): "the JSON was not parsed: more than 1000000 values at byte ",
 	} {
 		if p := parse("application/json", raw); p.Kind != body.None || !p.OverLimit || !strings.HasPrefix(p.Note, want) {
 			t.Errorf("%d %v %q", p.Kind, p.OverLimit, p.Note)
