@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -36,19 +34,7 @@ func benchmarkConsoleOpen(b *testing.B, query string) {
 	dir := b.TempDir()
 	// In the gateway's own process, so that all CPU time is seen.
 	settings := "server: {listen: 127.0.0.1:0}\nadmin: {listen: 127.0.0.1:0}\nscripts: {isolation: in-process}\n" + benchConfig
-	for name, text := range map[string]string{"config.yaml": settings, "connectors/bench.yml": benchConnector} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			b.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			b.Fatal(err)
-		}
-	}
-	cfg, list := config.Load(filepath.Join(dir, "config.yaml"), config.Options{Env: func(string) (string, bool) { return "", false }})
-	if list.HasErrors() {
-		b.Fatal(list)
-	}
+	cfg := benchFolder(b, dir, settings)
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	g, err := app.New(ctx, app.Options{Config: cfg, Version: "bench", Logger: slog.New(slog.DiscardHandler), Stdout: io.Discard, Report: func(diagnostic.List) {},

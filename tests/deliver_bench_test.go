@@ -112,15 +112,8 @@ func pushAll(b *testing.B, url string, sending func(n int64)) {
 					b.Error(err)
 					return
 				}
-				resp, err := http.ReadResponse(r, nil)
-				if err != nil {
+				if err := accepted(r); err != nil {
 					b.Error(err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-				if resp.StatusCode != http.StatusOK {
-					b.Errorf("status %d", resp.StatusCode)
 					return
 				}
 			}

@@ -127,22 +127,36 @@ func benchmarkPath(b *testing.B, handlers isolation, withStore bool) {
 	drive(b, addr, l.Current().Endpoints[0].Path)
 }
 
-// pathOf makes the path of a request behind the server, for the configuration above.
-func pathOf(b testing.TB, dir string, engine script.Engine, st ingest.Store) (*ingest.Pipeline, *live.Live) {
+// benchFolder writes a configuration and the connector that the benchmarks use into dir, and loads it.
+func benchFolder(b testing.TB, dir, settings string) *config.Config {
 	b.Helper()
-	for name, text := range map[string]string{"config.yaml": benchConfig, "connectors/bench.yml": benchConnector} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			b.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			b.Fatal(err)
-		}
-	}
+	write(b, filepath.Join(dir, "config.yaml"), settings)
+	write(b, filepath.Join(dir, "connectors", "bench.yml"), benchConnector)
 	cfg, list := config.Load(filepath.Join(dir, "config.yaml"), config.Options{Env: func(string) (string, bool) { return "", false }})
 	if list.HasErrors() {
 		b.Fatal(list)
 	}
+	return cfg
+}
+
+// accepted reads an answer to its end; one that is not 200 is an error.
+func accepted(r *bufio.Reader) error {
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// pathOf makes the path of a request behind the server, for the configuration above.
+func pathOf(b testing.TB, dir string, engine script.Engine, st ingest.Store) (*ingest.Pipeline, *live.Live) {
+	b.Helper()
+	cfg := benchFolder(b, dir, benchConfig)
 	builder := script.NewInProcess(script.Options{})
 	defer builder.Close()
 	l := live.New(&live.Builder{Engine: builder, URLKey: make(live.URLKey, 32), Now: time.Now})
@@ -207,15 +221,8 @@ func drive(b *testing.B, addr, path string) {
 					b.Error(err)
 					return
 				}
-				resp, err := http.ReadResponse(r, nil)
-				if err != nil {
+				if err := accepted(r); err != nil {
 					b.Error(err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-				if resp.StatusCode != http.StatusOK {
-					b.Errorf("status %d", resp.StatusCode)
 					return
 				}
 			}

@@ -10,10 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
-	"unicode"
 
 	"switchhook/gateway/config"
+	"switchhook/gateway/fixture"
 )
 
 // client calls the admin API of the running gateway.
@@ -125,9 +124,9 @@ func (c *client) open(ctx context.Context, method, path string, body any) (*http
 		return nil, usageError("the gateway at %s refuses the token of the configuration: %s", c.base, problem.Detail)
 	}
 	if resp.StatusCode == http.StatusBadRequest {
-		return nil, usageError("%s", printable(problem.Detail))
+		return nil, usageError("%s", fixture.Printable(problem.Detail))
 	}
-	return nil, errors.New(printable(problem.Detail))
+	return nil, errors.New(fixture.Printable(problem.Detail))
 }
 
 // get decodes the answer of a GET, or shows it as it is when asJSON.
@@ -169,14 +168,3 @@ func count(n int, one, many string) string {
 
 func events(n int) string     { return count(n, "event", "events") }
 func deliveries(n int) string { return count(n, "delivery", "deliveries") }
-
-// printable replaces control characters, which a sender could use to write
-// anywhere on the terminal; line breaks and tabs stay.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"switchhook/gateway/fixture"
 )
 
 // explained is what the API says about who got the events of a request.
@@ -81,7 +83,7 @@ subscriptions as they are now. A SUBSCRIPTION is WORKSPACE/NAME.`,
 			}
 			var b strings.Builder
 			all.write(&b)
-			_, err = fmt.Fprint(p.streams.Out, printable(b.String()))
+			_, err = fmt.Fprint(p.streams.Out, fixture.Printable(b.String()))
 			return err
 		},
 	}

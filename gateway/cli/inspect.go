@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchhook/gateway/fixture"
 	"switchhook/gateway/hook"
 )
 
@@ -76,7 +77,7 @@ func (p *program) inspectCommand() *cobra.Command {
 			}
 			var b strings.Builder
 			t.write(&b)
-			_, err := fmt.Fprint(p.streams.Out, printable(b.String()))
+			_, err := fmt.Fprint(p.streams.Out, fixture.Printable(b.String()))
 			return err
 		},
 	}
@@ -218,7 +219,7 @@ func (p *program) statusCommand() *cobra.Command {
 			}
 			var b strings.Builder
 			s.write(&b)
-			_, err := fmt.Fprint(p.streams.Out, printable(b.String()))
+			_, err := fmt.Fprint(p.streams.Out, fixture.Printable(b.String()))
 			return err
 		},
 	}

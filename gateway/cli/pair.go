@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"switchhook/gateway/fixture"
 )
 
 func (p *program) pairCommand() *cobra.Command {
@@ -103,7 +105,7 @@ func printRemembered(w io.Writer, p pairing, before map[string]string) bool {
 	some := false
 	for _, name := range p.Shows {
 		if value := p.Remembered[name]; value != "" && value != before[name] {
-			fmt.Fprintf(w, "%s: %s\n", name, printable(value))
+			fmt.Fprintf(w, "%s: %s\n", name, fixture.Printable(value))
 			some = true
 		}
 	}

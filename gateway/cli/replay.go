@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchhook/gateway/fixture"
 	"switchhook/gateway/hook"
 )
 
@@ -263,7 +264,7 @@ func (p *program) replayFailed(ctx context.Context, gateway *client, o *replayFl
 			var b strings.Builder
 			fmt.Fprintf(&b, "%s: ", id)
 			r.write(&b)
-			fmt.Fprint(p.streams.Out, printable(b.String()))
+			fmt.Fprint(p.streams.Out, fixture.Printable(b.String()))
 		}
 		bar.at(i+1, "")
 	}
@@ -319,7 +320,7 @@ func (p *program) printRerun(answer []byte) error {
 	}
 	var b strings.Builder
 	r.write(&b)
-	if _, err := fmt.Fprint(p.streams.Out, printable(b.String())); err != nil {
+	if _, err := fmt.Fprint(p.streams.Out, fixture.Printable(b.String())); err != nil {
 		return err
 	}
 	if r.Outcome == string(hook.Failed) {

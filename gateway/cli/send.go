@@ -263,10 +263,10 @@ func (p *program) post(ctx context.Context, e *live.Endpoint, one *fixture.Case,
 	fmt.Fprintf(p.streams.Out, "sent %q to %s/%s/%s\n", one.Name, e.Workspace, e.Integration, e.Key)
 	fmt.Fprintf(p.streams.Out, "answered %s in %s\n", resp.Status, time.Since(began).Round(time.Millisecond/10))
 	if id := resp.Header.Get("X-Request-Id"); id != "" {
-		fmt.Fprintf(p.streams.Out, "request %s\n", printable(id))
+		fmt.Fprintf(p.streams.Out, "request %s\n", fixture.Printable(id))
 	}
 	if len(content) > 0 {
-		fmt.Fprintf(p.streams.Out, "\n%s\n", strings.TrimRight(printable(short(string(content))), "\n"))
+		fmt.Fprintf(p.streams.Out, "\n%s\n", strings.TrimRight(fixture.Printable(short(string(content))), "\n"))
 	}
 	want := one.Expect.Status
 	if want == 0 && resp.StatusCode/100 == 2 || want == resp.StatusCode {

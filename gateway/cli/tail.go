@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"switchhook/gateway/fixture"
 )
 
 // tailed is any message of the live stream, and a line of the list of requests.
@@ -195,7 +197,7 @@ func (t *tail) print(kind string, data json.RawMessage) error {
 			return ' '
 		}
 		return r
-	}, printable(m.line(kind)))
+	}, fixture.Printable(m.line(kind)))
 	_, err := fmt.Fprintln(t.p.streams.Out, line)
 	return err
 }

@@ -51,7 +51,7 @@ function exact(key, value, context) {
 
 export const api = {
   get: (path, signal) => call('GET', path, undefined, signal),
-  post: (path, body, signal) => call('POST', path, body, signal),
+  post: (path, body) => call('POST', path, body),
   put: (path, body) => call('PUT', path, body),
   del: (path) => call('DELETE', path),
   /** The bytes of a body, for a download. */

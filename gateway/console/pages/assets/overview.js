@@ -1,7 +1,7 @@
 // The gateway as a whole: figures of now, charts of the last hour, and what needs somebody.
 import { html } from './vendor/preact-htm.js'
 import { token } from './api.js'
-import { Chart, Loading, useEvery, useLoad } from './widgets.js'
+import { Chart, Loading, Tile, useEvery, useLoad } from './widgets.js'
 import * as format from './format.js'
 
 export function Overview() {
@@ -48,8 +48,4 @@ function Figures({ o }) {
         { name: 'p50', class: 'c1', values: quantile((p) => p.delivered, 'p50') }, { name: 'p99', class: 'c3', values: quantile((p) => p.delivered, 'p99') }]} />
     </div>
     <p class="quiet">Switchhook ${o.version}, generation ${o.generation}, started ${format.ago(o.startedAt, new Date(o.now))}. ${o.connectors.up || 0} connector${o.connectors.up === 1 ? '' : 's'} up.${links && html` <a href="/metrics">Metrics</a> <a href="/api/openapi.json">API</a>`}</p>`
-}
-
-function Tile({ name, value, note, tone }) {
-  return html`<div class="tile ${tone || ''}"><dt>${name}</dt><dd><strong>${value}</strong>${note && html`<span class="quiet">${note}</span>`}</dd></div>`
 }

@@ -1,6 +1,6 @@
 // One request: everything that became of it, in the order in which it happened.
 import { html, useState, useEffect } from './vendor/preact-htm.js'
-import { api, path, query, stream } from './api.js'
+import { api, path, query, splitID, stream } from './api.js'
 import { Badge, Code, Confirm, Copy, Failure, Loading, Status, Tabs, Time, link, useAction, useLoad } from './widgets.js'
 import * as format from './format.js'
 
@@ -109,7 +109,7 @@ function Explained({ r, e }) {
     const others = x.events.flatMap((v) => v.subscriptions).filter((s) => !s.delivery)
     if (others.length === 0) return html`<p class="quiet">There are no other subscriptions in this workspace.</p>`
     return html`<table class="plain explained"><thead><tr><th>Subscription</th><th>Why it did not get this event</th></tr></thead>
-      <tbody>${others.map((s) => html`<tr><td><a href=${link('subscriptions', ...s.subscription.split(/\/(.*)/s).slice(0, 2))}>${s.subscription}</a></td><td>${s.reason}${s.paused && ' (paused)'}</td></tr>`)}</tbody></table>
+      <tbody>${others.map((s) => html`<tr><td><a href=${link('subscriptions', ...splitID(s.subscription))}>${s.subscription}</a></td><td>${s.reason}${s.paused && ' (paused)'}</td></tr>`)}</tbody></table>
       ${x.next && html`<p class="quiet">There are more; <code>switchhook explain ${r.id} SUBSCRIPTION</code> explains any one.</p>`}`
   }}<//>`
 }
@@ -118,7 +118,7 @@ export function Delivery({ d, reload }) {
   const act = useAction()
   const replay = () => act.run(async () => { await api.post(path('deliveries', d.id, 'replay')); reload() })
   const history = d.history || []
-  return html`<div class="delivery"><p><${Badge} value=${d.state} /> to <a href=${link('subscriptions', ...d.subscription.split(/\/(.*)/s).slice(0, 2))}>${d.subscription}</a>
+  return html`<div class="delivery"><p><${Badge} value=${d.state} /> to <a href=${link('subscriptions', ...splitID(d.subscription))}>${d.subscription}</a>
       ${d.attempts === 0 ? ', not tried yet' : `, ${d.attempts} attempt${d.attempts > 1 ? 's' : ''}`}${d.dueAt && d.attempts > 0 && html`, next ${new Date(d.dueAt) > new Date() ? 'at' : 'due since'} <${Time} at=${d.dueAt} />`}
       ${(d.state === 'dead' || d.state === 'done') && html` <${Confirm} label="Deliver again" question=${`Deliver again to ${d.subscription}?`} onYes=${replay} disabled=${act.busy} />`}</p>
     <${Failure} error=${act.error} />

@@ -1,7 +1,7 @@
 // Subscriptions and the destinations they go to: how they fare, and how to change them.
 import { html, useState, useRef, useEffect } from './vendor/preact-htm.js'
 import { api, idPath, query, splitID } from './api.js'
-import { Badge, Code, Confirm, Empty, Failure, Loading, Spark, Status, Time, link, useAction, useEvery, useLoad } from './widgets.js'
+import { Badge, Code, Confirm, Empty, Failure, Loading, Spark, Status, Tile, Time, link, useAction, useEvery, useLoad } from './widgets.js'
 import { Delivery } from './request.js'
 import * as format from './format.js'
 
@@ -81,8 +81,6 @@ export function Subscription({ id }) {
       <${Tile} name="Dead" value=${most(d.dead, d.countedTo)} tone=${d.dead ? 'bad' : ''} /></dl><${Spark} traffic=${d.traffic} label="attempts" />`}<//>
     <${Dead} id=${id} load=${dead} reload=${reload} />`}<//>`
 }
-
-const Tile = ({ name, value, note, tone }) => html`<div class="tile ${tone || ''}"><dt>${name}</dt><dd><strong>${value}</strong>${note && html`<span class="quiet">${note}</span>`}</dd></div>`
 
 function Dead({ id, load, reload }) {
   const act = useAction()

@@ -163,6 +163,9 @@ function nice(most) {
   return most
 }
 
+/** Tile is one figure, with a note. */
+export const Tile = ({ name, value, note, tone }) => html`<div class="tile ${tone || ''}"><dt>${name}</dt><dd><strong>${value}</strong>${note && html`<span class="quiet">${note}</span>`}</dd></div>`
+
 /** Confirm is a button that asks once more before it acts. */
 export function Confirm({ label, question, onYes, tone, disabled }) {
   const [asking, ask] = useState(false)
