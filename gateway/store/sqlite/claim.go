@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"strconv"
 	"time"
 
 	"switchhook/gateway/hook"
@@ -31,6 +32,18 @@ const selectEntry = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL
 		CROSS JOIN subscriptions s ON s.id = d.subscription
 	WHERE d.id = ?`
 
+// selectClaimed is selectDelivery for a list of ids (JSON), in their order, without the name of the subscription. One
+// statement for all of a claim costs half of one for each.
+const selectClaimed = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, NULL,
+		r.request, r.source, r.received, r.trace,
+		e.event, e.key, e.selector, e.type, e.duplicate, e.off,
+		CASE WHEN e.off IS NULL THEN e.payload ELSE substr(c.body, e.off + 1, e.len) END
+	FROM json_each(?) j
+		CROSS JOIN deliveries d ON d.id = j.value
+		CROSS JOIN requests r ON r.id = d.id >> 20
+		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
+		CROSS JOIN contents c ON c.id = r.id`
+
 func (s *Store) decodeDelivery(r row, payload bool) *hook.Delivery {
 	from, _ := s.sources.get(r.int(7))
 	e := &hook.Event{
@@ -57,18 +70,8 @@ func (s *Store) Claim(ctx context.Context, subscription string, now time.Time, l
 			return err
 		}
 		ids, err := s.claim(ctx, c, sub, now.UnixNano(), limit)
-		for _, id := range ids {
-			if err != nil {
-				break
-			}
-			var r row
-			if r, err = c.one(ctx, selectDelivery, id); err == nil {
-				if r == nil {
-					err = fmt.Errorf("delivery %s has lost its event or request", deliveryID(id))
-				} else {
-					claimed = append(claimed, s.decodeDelivery(r, true))
-				}
-			}
+		if err == nil && len(ids) > 0 {
+			claimed, err = s.claimed(ctx, c, subscription, ids)
 		}
 		if err != nil {
 			for _, id := range ids {
@@ -82,6 +85,27 @@ func (s *Store) Claim(ctx context.Context, subscription string, now time.Time, l
 		return nil, fmt.Errorf("claim of %s: %w", subscription, err)
 	}
 	return claimed, nil
+}
+
+// claimed reads deliveries of a subscription that were leased.
+func (s *Store) claimed(ctx context.Context, c *conn, subscription string, ids []int64) ([]*hook.Delivery, error) {
+	list := make([]byte, 0, 24*len(ids))
+	for i, id := range ids {
+		list = strconv.AppendInt(append(list, "[,"[min(i, 1)]), id, 10)
+	}
+	found := make([]*hook.Delivery, 0, len(ids))
+	err := c.query(ctx, selectClaimed, func(r row) bool {
+		d := s.decodeDelivery(r, true)
+		d.Subscription = subscription
+		found = append(found, d)
+		return true
+	}, string(append(list, ']')))
+	for i, id := range ids {
+		if err == nil && (i == len(found) || found[i].ID != deliveryID(id)) {
+			err = fmt.Errorf("delivery %s has lost its event or request", deliveryID(id))
+		}
+	}
+	return found, err
 }
 
 func subscriptionID(ctx context.Context, c *conn, name string) (int64, error) {
