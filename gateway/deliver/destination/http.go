@@ -17,8 +17,6 @@ import (
 	"sync"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-
 	"switchhook/gateway/deliver"
 	"switchhook/gateway/hook"
 )
@@ -166,7 +164,7 @@ func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hoo
 	set(3, "X-Switchhook-Selector", encodeValue(d.Event.Selector))
 	set(4, "X-Switchhook-Subscription", encodeValue(d.Subscription))
 	if len(dest.Secrets) > 0 {
-		signature, err := sign(dest.Secrets, v[1], now, body)
+		signature, err := sign(dest.Secrets, v[1], v[2], body)
 		if err != nil {
 			return nil, err
 		}
@@ -196,26 +194,6 @@ func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hoo
 		req.Body, _ = open()
 	}
 	return req.WithContext(ctx), nil
-}
-
-// sign returns the signatures with all secrets, as a webhook-signature field.
-func sign(secrets []string, id string, at time.Time, body []byte) (string, error) {
-	var list strings.Builder
-	for i, secret := range secrets {
-		var signature string
-		wh, err := standardwebhooks.NewWebhook(secret)
-		if err == nil {
-			signature, err = wh.Sign(id, at, body)
-		}
-		if err != nil {
-			return "", fmt.Errorf("secret %d of the destination is not whsec_ and base64", i+1)
-		}
-		if i > 0 {
-			list.WriteByte(' ')
-		}
-		list.WriteString(signature)
-	}
-	return list.String(), nil
 }
 
 // transport returns the transport that connects to what allow lists.
