@@ -14,12 +14,19 @@ import (
 type requestLog struct{ log *slog.Logger }
 
 func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
-	r := rec.Request
-	attrs := []any{
-		"id", r.ID, "workspace", r.Workspace, "integration", r.Integration, "webhook", r.Webhook,
-		"outcome", string(rec.Outcome), "status", rec.Response.Status, "bytes", len(r.Body),
-		"events", len(rec.Events), "deliveries", len(rec.Deliveries), "took", took,
+	level := slog.LevelInfo
+	if rec.Failure != nil {
+		level = slog.LevelWarn
 	}
+	ctx := context.Background()
+	if !l.log.Enabled(ctx, level) {
+		return
+	}
+	r := rec.Request
+	attrs := append(make([]slog.Attr, 0, 16), // on the stack
+		slog.String("id", r.ID), slog.String("workspace", r.Workspace), slog.String("integration", r.Integration), slog.String("webhook", r.Webhook),
+		slog.String("outcome", string(rec.Outcome)), slog.Int("status", rec.Response.Status), slog.Int("bytes", len(r.Body)),
+		slog.Int("events", len(rec.Events)), slog.Int("deliveries", len(rec.Deliveries)), short("took", took))
 	duplicates := 0
 	for _, e := range rec.Events {
 		if e.Duplicate {
@@ -27,24 +34,33 @@ func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
 		}
 	}
 	if duplicates > 0 {
-		attrs = append(attrs, "duplicates", duplicates)
+		attrs = append(attrs, slog.Int("duplicates", duplicates))
 	}
-	if rec.Failure == nil {
-		l.log.Info("request", attrs...)
-		return
+	if rec.Failure != nil {
+		attrs = append(attrs, failure(rec)...)
 	}
+	l.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// failure is what the log says of a failure.
+func failure(rec *hook.Record) []slog.Attr {
 	reason := rec.Failure.Message
 	if rec.Failure.Path != "" {
 		reason = rec.Failure.Path + ": " + reason
 	}
-	attrs = append(attrs, "kind", rec.Failure.Kind, "reason", reason)
+	attrs := []slog.Attr{slog.String("kind", rec.Failure.Kind), slog.String("reason", reason)}
 	if rec.Failure.ID != "" {
-		attrs = append(attrs, "errorId", rec.Failure.ID)
+		attrs = append(attrs, slog.String("errorId", rec.Failure.ID))
 	}
 	if s := rec.Failure.Stack; len(s) > 0 {
-		attrs = append(attrs, "connector", r.Connector, "at", fmt.Sprintf("%s:%d:%d", s[0].File, s[0].Line, s[0].Column))
+		attrs = append(attrs, slog.String("connector", rec.Request.Connector), slog.String("at", fmt.Sprintf("%s:%d:%d", s[0].File, s[0].Line, s[0].Column)))
 	}
-	l.log.Warn("request", attrs...)
+	return attrs
+}
+
+// short is a duration as text, such as "1.4ms": handlers that would make that of it look at all attributes for durations.
+func short(key string, d time.Duration) slog.Attr {
+	return slog.String(key, d.Round(time.Microsecond).String())
 }
 
 func (l *requestLog) Turned(t ingest.Turned) {
@@ -52,6 +68,7 @@ func (l *requestLog) Turned(t ingest.Turned) {
 	if t.Kind == "unavailable" {
 		level = slog.LevelError
 	}
-	l.log.Log(context.Background(), level, "request", "id", t.ID, "workspace", t.Workspace, "integration", t.Integration, "webhook", t.Webhook,
-		"outcome", t.Kind, "status", t.Status, "bytes", t.BodySize, "reason", t.Reason, "took", t.Took)
+	l.log.LogAttrs(context.Background(), level, "request", slog.String("id", t.ID), slog.String("workspace", t.Workspace), slog.String("integration", t.Integration),
+		slog.String("webhook", t.Webhook), slog.String("outcome", t.Kind), slog.Int("status", t.Status), slog.Int("bytes", t.BodySize),
+		slog.String("reason", t.Reason), short("took", t.Took))
 }

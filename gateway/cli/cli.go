@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
@@ -207,14 +206,15 @@ func (p *program) report(list diagnostic.List) {
 	_ = diagnostic.WriteText(p.streams.Err, list, p.streams.ErrColor) // nowhere left to complain
 }
 
-// logger logs to standard error: coloured text for people, JSON for machines.
-func (p *program) logger(cfg *config.Config) *slog.Logger {
+// logger logs to standard error: coloured text for people, JSON for machines. flush must be called at the end.
+func (p *program) logger(cfg *config.Config) (_ *slog.Logger, flush func()) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // checked by config
 	if p.logsText(cfg) {
-		return slog.New(tint.NewTextHandler(p.streams.Err, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !p.streams.ErrColor}))
+		return slog.New(tint.NewTextHandler(p.streams.Err, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !p.streams.ErrColor})), func() {}
 	}
-	return slog.New(slog.NewJSONHandler(p.streams.Err, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDurations}))
+	out := &lines{to: p.streams.Err}
+	return slog.New(forMachines{slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}), out}), out.Flush
 }
 
 // logsText reports whether the log is text for people.
@@ -240,14 +240,6 @@ func logFindings(log *slog.Logger, list diagnostic.List) {
 		}
 		log.Log(context.Background(), level, d.Message, attrs...)
 	}
-}
-
-// readableDurations writes durations as text, such as "1.4ms".
-func readableDurations(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().Round(time.Microsecond).String())
-	}
-	return a
 }
 
 func (p *program) versionCommand() *cobra.Command {

@@ -40,7 +40,8 @@ func (p *program) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logger := p.logger(cfg)
+	logger, flush := p.logger(cfg)
+	defer flush()
 	report := p.report
 	if !p.logsText(cfg) {
 		report = func(list diagnostic.List) { logFindings(logger, list) }
@@ -73,6 +74,7 @@ func (p *program) serve(ctx context.Context) error {
 	if cfg.Log.Format == "json" {
 		logger.Info("serving", "version", version(), "webhooks", webhooks, "admin", admin, "data", cfg.Data, "urls", len(g.Endpoints))
 	} else {
+		flush()
 		p.announce(webhooks, admin, g)
 	}
 

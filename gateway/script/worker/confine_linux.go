@@ -20,7 +20,7 @@ import (
 var allowed = []string{
 	"read", "write", "readv", "writev", "close", "futex", "futex_time64", "nanosleep", "clock_nanosleep", "clock_gettime", "gettimeofday", "time", "sched_yield",
 	"sched_getaffinity", "getrandom", "getpid", "gettid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
-	"munmap", "madvise", "mremap", "brk", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2", "fcntl",
+	"munmap", "madvise", "mremap", "brk", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "ppoll", "eventfd2", "pipe2", "fcntl",
 	"set_robust_list", "rseq", "arch_prctl", "set_tid_address", "membarrier", "exit", "exit_group", "getrusage",
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"unsafe"
 )
 
 // The protocol. Both directions are streams of frames: a length (4 bytes,
@@ -130,6 +131,12 @@ func (r *reader) bytes() []byte {
 }
 
 func (r *reader) text() string { return string(r.bytes()) }
+
+// view is a text that is a part of the frame, not a copy.
+func (r *reader) view() string {
+	b := r.bytes()
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
 
 // count is the length of a list whose items take at least a byte each.
 func (r *reader) count(limit int) int { return r.small(min(limit, len(r.b))) }

@@ -51,7 +51,7 @@ func TestCallsKeepTheirForm(t *testing.T) {
 			t.Fatal(r.err, sequence, program)
 		}
 		want := *in
-		want.Body = &body.Parsed{Kind: in.Body.Kind, JSON: in.Body.JSON, Raw: in.Body.Raw, Offset: in.Body.Offset, Text: in.Body.Text}
+		want.Body = &body.Parsed{Kind: in.Body.Kind, JSON: in.Body.JSON, Raw: in.Body.Raw, Offset: in.Body.Offset, Index: in.Body.Index, Text: in.Body.Text}
 		if len(got.Body.JSON) == 0 {
 			got.Body.JSON = in.Body.JSON
 		}

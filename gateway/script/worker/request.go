@@ -20,6 +20,8 @@ const (
 	valueText         // text of its own
 )
 
+const containerSize = int(unsafe.Sizeof(body.Container{}))
+
 // writeProgram writes a frameProgram.
 func (w *writer) writeProgram(number uint64, p *script.Program) {
 	w.begin(frameProgram)
@@ -90,6 +92,8 @@ func (w *writer) writeHandle(sequence, program uint64, in *script.HandleInput) {
 		w.uint(valueRange)
 		w.uint(uint64(b.Offset))
 		w.uint(uint64(len(b.JSON)))
+		// The worker need not look at what has been looked at. Both are the same program on the same machine.
+		w.bytes(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(b.Index))), len(b.Index)*containerSize))
 	case b.Kind == body.JSON:
 		w.uint(valueJSON)
 		w.bytes(b.JSON)
@@ -104,7 +108,7 @@ func (w *writer) writeHandle(sequence, program uint64, in *script.HandleInput) {
 	w.end(len(req.Body))
 }
 
-// handle reads a frameHandle. The body is that of the frame, not a copy.
+// handle reads a frameHandle. All that it returns are parts of the frame, not copies: it lives as long as that.
 func (r *reader) handle() (sequence, program uint64, in *script.HandleInput) {
 	sequence, program = r.uint(), r.uint()
 	req := &hook.Request{}
@@ -114,34 +118,36 @@ func (r *reader) handle() (sequence, program uint64, in *script.HandleInput) {
 	}
 	in.Seed = r.uint()
 	in.Coverage = r.flag()
-	req.Workspace, req.Integration, req.Method, req.URL, req.Path, req.Query = r.text(), r.text(), r.text(), r.text(), r.text(), r.text()
+	req.Workspace, req.Integration, req.Method, req.URL, req.Path, req.Query = r.view(), r.view(), r.view(), r.view(), r.view(), r.view()
 	req.ReceivedAt = time.Unix(r.int(), r.int())
 	req.Headers = make(hook.Headers, r.count(1<<20))
 	for i := range req.Headers {
-		req.Headers[i] = hook.Header{Name: r.text(), Value: r.text()}
+		req.Headers[i] = hook.Header{Name: r.view(), Value: r.view()}
 	}
-	in.Parameters = append(json.RawMessage(nil), r.bytes()...)
+	in.Parameters = json.RawMessage(r.bytes())
 	if r.flag() {
 		n := r.count(1 << 20)
 		in.State = make(map[string]string, n)
 		for range n {
-			k := r.text()
-			in.State[k] = r.text()
+			k := r.view()
+			in.State[k] = r.view()
 		}
 	}
 	value := r.uint()
 	from, length := uint64(0), uint64(0)
+	var index []byte
 	b := &body.Parsed{}
 	switch value {
 	case valueNone:
 	case valueRange:
 		from, length = r.uint(), r.uint()
+		index = r.bytes()
 	case valueJSON:
-		b.Kind, b.JSON = body.JSON, append([]byte(nil), r.bytes()...)
+		b.Kind, b.JSON = body.JSON, r.bytes()
 	case valueWhole:
 		b.Kind = body.Text
 	case valueText:
-		b.Kind, b.Text = body.Text, r.text()
+		b.Kind, b.Text = body.Text, r.view()
 	default:
 		r.fail()
 	}
@@ -157,6 +163,10 @@ func (r *reader) handle() (sequence, program uint64, in *script.HandleInput) {
 			return 0, 0, nil
 		}
 		b.Kind, b.Raw, b.Offset, b.JSON = body.JSON, true, int(from), req.Body[from:from+length:from+length]
+		if n := len(index) / containerSize; n > 0 {
+			b.Index = make([]body.Container, n)
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(b.Index))), n*containerSize), index)
+		}
 	case valueWhole:
 		b.Text = unsafe.String(unsafe.SliceData(req.Body), len(req.Body))
 	}

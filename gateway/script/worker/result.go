@@ -168,14 +168,14 @@ func (w *writer) failure(e *script.Error) {
 // limits are what answers are checked against.
 type limits struct{ maxOutput, maxEvents int }
 
-// bounded is a text of a worker.
+// bounded is a text of a worker, a part of the frame.
 func (r *reader) bounded() string {
 	b := r.bytes()
 	if len(b) > maxStrings || !utf8.Valid(b) {
 		r.fail()
 		return ""
 	}
-	return string(b)
+	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
 // answer reads what follows the sequence in a frameResult, believing nothing. in is nil for

@@ -256,7 +256,7 @@ func (s *server) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for b := s.out.b; len(b) > 0; {
-		n, err := syscall.Write(1, b)
+		n, err := write(1, b)
 		if err != nil && err != syscall.EINTR {
 			return err
 		}
@@ -290,7 +290,7 @@ func (s *server) watch() {
 // readFD reads from a descriptor that blocks.
 func readFD(fd int, b []byte) (int, error) {
 	for {
-		n, err := syscall.Read(fd, b)
+		n, err := read(fd, b)
 		switch {
 		case err == syscall.EINTR:
 		case err != nil:
