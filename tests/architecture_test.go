@@ -23,7 +23,8 @@ var mayImport = map[string][]string{
 
 	"gateway/hook":      {},
 	"gateway/body":      {"gateway/hook"},
-	"gateway/match":     {"gateway/hook", "gateway/body", "spec/diagnostic", "spec/document"},
+	"gateway/packed":    {},
+	"gateway/match":     {"gateway/hook", "gateway/body", "gateway/packed", "spec/diagnostic", "spec/document"},
 	"gateway/verify":    {"gateway/hook", "gateway/body", "gateway/verify/template", "spec/diagnostic", "spec/document"},
 	"gateway/handshake": {"gateway/hook", "gateway/body", "gateway/match", "gateway/verify", "gateway/verify/template", "spec/diagnostic", "spec/document"},
 
@@ -39,7 +40,7 @@ var mayImport = map[string][]string{
 	"gateway/store/memory":        {"gateway/hook", "gateway/store"},
 	"gateway/store/storetest":     {"gateway/hook", "gateway/store"},
 
-	"gateway/live": {"gateway/hook", "gateway/script", "gateway/match", "gateway/verify", "gateway/handshake", "gateway/config",
+	"gateway/live": {"gateway/hook", "gateway/script", "gateway/match", "gateway/packed", "gateway/verify", "gateway/handshake", "gateway/config",
 		"spec", "spec/diagnostic", "spec/document"},
 	"gateway/ingest": {"gateway/hook", "gateway/body", "gateway/live", "gateway/match", "gateway/script", "gateway/verify", "gateway/handshake", "gateway/store"},
 

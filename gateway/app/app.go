@@ -130,6 +130,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if list.HasErrors() {
 		return nil, &ConfigError{list}
 	}
+	g.o.Config = first.Config // in place of the whole
 	g.noteReload(began, nil, first, append(slices.Clone(first.Warnings), first.Problems()...))
 	collectLess()
 	if err := g.loadStored(ctx); err != nil {

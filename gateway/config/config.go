@@ -43,6 +43,21 @@ type Config struct {
 	Workspaces map[string]*Workspace
 }
 
+// WithoutSource is a copy without what is of use only until a generation is built of it, which is most of its
+// size: the document with its nodes, and the subscriptions.
+func (c *Config) WithoutSource() *Config {
+	kept := *c
+	kept.Document, kept.Workspaces = nil, make(map[string]*Workspace, len(c.Workspaces))
+	for name, w := range c.Workspaces {
+		integrations := make(map[string]*Integration, len(w.Integrations))
+		for key, in := range w.Integrations {
+			integrations[key] = &Integration{Workspace: in.Workspace, Name: in.Name, Connector: in.Connector}
+		}
+		kept.Workspaces[name] = &Workspace{Name: w.Name, Integrations: integrations}
+	}
+	return &kept
+}
+
 // Server is how webhooks are received.
 type Server struct {
 	// Listen is the address, host:port; default 127.0.0.1:8080.

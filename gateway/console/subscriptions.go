@@ -60,9 +60,7 @@ func (c *Console) subscriptions(workspace, cursor string, limit int) (found []*l
 		return true
 	}
 	g := c.o.Live.Current()
-	for _, s := range g.Subscriptions() {
-		add(s.Subscription.ID())
-	}
+	g.Subscriptions(add)
 	c.o.Live.Runtime(func(id string) bool {
 		// One of config.yaml hides one of the same id made at run time.
 		return g.Subscription(id) != nil || add(id)

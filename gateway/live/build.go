@@ -20,7 +20,6 @@ import (
 
 	"switchhook/gateway/config"
 	"switchhook/gateway/handshake"
-	"switchhook/gateway/hook"
 	"switchhook/gateway/match"
 	"switchhook/gateway/script"
 	"switchhook/gateway/verify"
@@ -90,7 +89,7 @@ func (b *Builder) assemble(ctx context.Context, cfg *config.Config, connectors m
 		Number: 1, Config: cfg, urlKey: b.URLKey, BuiltAt: b.Now(),
 		Connectors:    connectors,
 		endpoints:     map[string]*Endpoint{},
-		subscriptions: map[string]*Resolved{},
+		subscriptions: newCatalog(),
 	}
 	if previous != nil {
 		g.Number = previous.Number + 1
@@ -111,7 +110,7 @@ func (b *Builder) assemble(ctx context.Context, cfg *config.Config, connectors m
 		}
 	}
 	// All in one update: one by one, each would copy a part of the index.
-	g.index.Update(func(e *match.Edit[*hook.Subscription]) {
+	g.subscriptions.update(func(e *edit) {
 		for _, name := range sortedKeys(cfg.Workspaces) {
 			w := cfg.Workspaces[name]
 			for _, key := range sortedKeys(w.Subscriptions) {
@@ -126,7 +125,7 @@ func (b *Builder) assemble(ctx context.Context, cfg *config.Config, connectors m
 	if list.HasErrors() {
 		return nil, list, blame
 	}
-	g.Warnings = list
+	g.Warnings, g.Config = list, cfg.WithoutSource()
 	return g, list, nil
 }
 
@@ -427,7 +426,7 @@ func (b *Builder) Endpoints(c *Connector, workspace, integration string, paramet
 }
 
 // addSubscription resolves a subscription of config.yaml and indexes it.
-func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.Edit[*hook.Subscription], s *config.Subscription) diagnostic.List {
+func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *edit, s *config.Subscription) diagnostic.List {
 	sub := s.Subscription
 	if w := g.Config.Workspaces[s.Workspace]; w.Integrations[sub.Integration] != nil && g.connectorOf(s.Workspace, sub.Integration) == nil {
 		return nil // that the integration's connector is not there was said
@@ -446,11 +445,10 @@ func (b *Builder) addSubscription(ctx context.Context, g *Generation, e *match.E
 	case err != nil:
 		return nil // ctx ended, which Build reports
 	}
-	g.subscriptions[r.Subscription.ID()] = r
+	e.put(newStored(g.subscriptions.kinds.of(r), r.Subscription), r.Selector)
 	if r.Inactive != "" {
 		return nil // that the connector is down was said of the integration
 	}
-	e.Add(r.Scope(), r.Selector, r.Filter, r.Subscription)
 	return g.doubts(s, r)
 }
 

@@ -8,13 +8,11 @@ package live
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
 	"switchhook/gateway/config"
 	"switchhook/gateway/handshake"
-	"switchhook/gateway/hook"
 	"switchhook/gateway/match"
 	"switchhook/gateway/script"
 	"switchhook/gateway/verify"
@@ -28,6 +26,7 @@ import (
 type Generation struct {
 	// Number counts generations of this process from 1.
 	Number uint64
+	// Config is what it was built of, without source.
 	Config *config.Config
 	// Connectors by key.
 	Connectors map[string]*Connector
@@ -39,8 +38,7 @@ type Generation struct {
 
 	urlKey        URLKey
 	endpoints     map[string]*Endpoint // by "workspace/integration/webhook"
-	index         match.Index[*hook.Subscription]
-	subscriptions map[string]*Resolved
+	subscriptions *catalog
 }
 
 // ConnectorState is whether a connector serves.
@@ -166,19 +164,10 @@ func (g *Generation) Endpoint(workspace, integration, webhook string) *Endpoint 
 }
 
 // Subscription returns a subscription of config.yaml by its id, or nil.
-func (g *Generation) Subscription(id string) *Resolved { return g.subscriptions[id] }
+func (g *Generation) Subscription(id string) *Resolved { return g.subscriptions.subscription(id) }
 
-// Subscriptions returns those of config.yaml, sorted by id.
-func (g *Generation) Subscriptions() []*Resolved {
-	list := make([]*Resolved, 0, len(g.subscriptions))
-	for _, r := range g.subscriptions {
-		list = append(list, r)
-	}
-	slices.SortFunc(list, func(a, b *Resolved) int {
-		return strings.Compare(a.Subscription.ID(), b.Subscription.ID())
-	})
-	return list
-}
+// Subscriptions calls yield with the id of every subscription of config.yaml, in no order, until it returns false.
+func (g *Generation) Subscriptions(yield func(id string) bool) { g.subscriptions.now().eachID(yield) }
 
 // Problems are the findings about all connectors that are not up, sorted.
 func (g *Generation) Problems() diagnostic.List {

@@ -3,7 +3,6 @@ package live
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,13 +21,9 @@ type Live struct {
 	refused atomic.Pointer[diagnostic.List]
 
 	// mu serialises changes: reloads, and edits of subscriptions made at run time.
-	mu     sync.Mutex
-	kinds  kinds
-	index  match.Index[*stored]
-	states sync.Map // integration id -> map[string]string, replaced whole
-	// runtime has the subscriptions made at run time by id. Who changes it holds mu, too.
-	runtimeMu sync.RWMutex
-	runtime   map[string]*stored
+	mu      sync.Mutex
+	runtime *catalog // the subscriptions made at run time
+	states  sync.Map // integration id -> map[string]string, replaced whole
 	// disabled maps the ids of disabled subscriptions to the reason.
 	disabled sync.Map
 	pairing  sync.Map // "workspace/integration/webhook" -> pairing
@@ -36,7 +31,7 @@ type Live struct {
 
 // New returns a Live that has no generation yet: Reload first.
 func New(builder *Builder) *Live {
-	return &Live{builder: builder, kinds: kinds{}, runtime: map[string]*stored{}}
+	return &Live{builder: builder, runtime: newCatalog()}
 }
 
 // Current is the generation that serves. It is nil before the first Reload.
@@ -80,8 +75,8 @@ func (l *Live) Refuse(list diagnostic.List) {
 // names no event once for all of them, and each only where something else comes of it than before.
 func (l *Live) resolveAgain(ctx context.Context, previous, g *Generation) {
 	stays := map[*kind]bool{}
-	l.index.Update(func(e *match.Edit[*stored]) {
-		for _, old := range l.runtimeNow() {
+	l.runtime.update(func(e *edit) {
+		for old := range l.runtime.now().each {
 			if ctx.Err() != nil {
 				return
 			}
@@ -123,33 +118,8 @@ func (l *Live) resolve(ctx context.Context, g *Generation, sub *hook.Subscriptio
 }
 
 // set makes a subscription made at run time effective, in place of one of the same id.
-func (l *Live) set(e *match.Edit[*stored], r *Resolved) {
-	l.replace(e, newStored(l.kinds.of(r), r.Subscription), r.Selector)
-}
-
-// replace is set for one that is packed. Its users are counted before those of the one it replaces.
-func (l *Live) replace(e *match.Edit[*stored], s *stored, selector *match.Selector) {
-	l.runtimeMu.Lock()
-	old := l.runtime[s.id()]
-	if old != nil {
-		delete(l.runtime, s.id()) // the key is a part of the old one's text
-	}
-	l.runtime[s.id()] = s
-	l.runtimeMu.Unlock()
-	if old != nil {
-		l.remove(e, old)
-	}
-	if s.kind.inactive == "" {
-		e.Add(s.scope(), selector, s.kind.filter, s)
-	}
-}
-
-func (l *Live) remove(e *match.Edit[*stored], s *stored) {
-	l.kinds.release(s.kind)
-	if s.kind.inactive == "" {
-		selector, _ := match.ParseSelector(s.pattern()) // it was parsed before
-		e.Remove(s.scope(), selector, s)
-	}
+func (l *Live) set(e *edit, r *Resolved) {
+	e.put(newStored(l.runtime.kinds.of(r), r.Subscription), r.Selector)
 }
 
 // AddStored takes over subscriptions made at run time as a store has them, at
@@ -159,7 +129,7 @@ func (l *Live) AddStored(ctx context.Context, each func(yield func(*hook.Subscri
 	defer l.mu.Unlock()
 	g := l.current.Load()
 	var err error
-	l.index.Update(func(e *match.Edit[*stored]) {
+	l.runtime.update(func(e *edit) {
 		err = each(func(sub *hook.Subscription) bool {
 			l.addStored(ctx, g, e, sub)
 			return ctx.Err() == nil
@@ -168,21 +138,21 @@ func (l *Live) AddStored(ctx context.Context, each func(yield func(*hook.Subscri
 	return err
 }
 
-func (l *Live) addStored(ctx context.Context, g *Generation, e *match.Edit[*stored], sub *hook.Subscription) {
+func (l *Live) addStored(ctx context.Context, g *Generation, e *edit, sub *hook.Subscription) {
 	if sub.Event == "" {
 		// One of a kind that was found to fit fits too, but for its selector.
-		if k := l.kinds.find(sub, ""); k != nil && k.checked == g.Number {
+		if k := l.runtime.kinds.find(sub, ""); k != nil && k.checked == g.Number {
 			s := newStored(k, sub)
 			if selector, err := match.ParseSelector(s.pattern()); err == nil {
-				l.replace(e, s, selector)
+				e.put(s, selector)
 				return
 			}
-			l.kinds.release(k)
+			l.runtime.kinds.release(k)
 		}
 	}
 	r := l.resolve(ctx, g, sub)
 	if r.Inactive == "" {
-		l.kinds.of(r).checked = g.Number
+		l.runtime.kinds.of(r).checked = g.Number
 	}
 	l.set(e, r)
 }
@@ -194,7 +164,7 @@ func (l *Live) Put(ctx context.Context, sub *hook.Subscription, save func(*hook.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.current.Load()
-	if g.Subscription(sub.ID()) != nil {
+	if g.subscriptions.now().has(sub.ID()) {
 		return nil, FieldErrors{{Field: "name", Message: fmt.Sprintf("%q is defined in config.yaml", sub.ID()), Hint: "change it there, or choose another name"}}
 	}
 	r, err := g.Resolve(ctx, l.builder.Engine, sub)
@@ -204,7 +174,7 @@ func (l *Live) Put(ctx context.Context, sub *hook.Subscription, save func(*hook.
 	if err := save(r.Subscription); err != nil {
 		return nil, err
 	}
-	l.index.Update(func(e *match.Edit[*stored]) { l.set(e, r) })
+	l.runtime.update(func(e *edit) { l.set(e, r) })
 	return r, nil
 }
 
@@ -213,41 +183,29 @@ func (l *Live) Put(ctx context.Context, sub *hook.Subscription, save func(*hook.
 func (l *Live) Delete(id string, forget func() error) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old := l.runtimeOf(id)
-	if old == nil {
+	if !l.runtime.now().has(id) {
 		return false, nil
 	}
 	if err := forget(); err != nil {
 		return true, err
 	}
-	l.runtimeMu.Lock()
-	delete(l.runtime, id)
-	l.runtimeMu.Unlock()
-	l.index.Update(func(e *match.Edit[*stored]) { l.remove(e, old) })
+	l.runtime.update(func(e *edit) { e.remove(id) })
 	return true, nil
 }
 
 // Match appends to dst the subscriptions of g and those made at run time that
 // an event reaches. Disabled ones are left out; paused ones are not.
 func (l *Live) Match(dst []*hook.Subscription, g *Generation, scope match.Scope, selector string, payload []byte) []*hook.Subscription {
-	from := len(dst)
-	dst = g.index.Match(dst, scope, selector, payload)
-	kept := dst[:from]
-	for _, sub := range dst[from:] {
-		if _, off := l.disabled.Load(sub.ID()); !off {
-			kept = append(kept, sub)
-		}
-	}
-	var few [8]*stored
-	for _, s := range l.index.Match(few[:0], scope, selector, payload) {
-		if g.subscriptions[s.id()] != nil {
-			continue // one of config.yaml hides it
-		}
-		if _, off := l.disabled.Load(s.id()); !off {
-			kept = append(kept, s.whole().Subscription)
-		}
-	}
-	return kept
+	fixed := g.subscriptions.now()
+	dst = g.subscriptions.match(dst, scope, selector, payload, l.isDisabled)
+	return l.runtime.match(dst, scope, selector, payload, func(id string) bool {
+		return fixed.has(id) || l.isDisabled(id) // one of config.yaml hides it
+	})
+}
+
+func (l *Live) isDisabled(id string) bool {
+	_, off := l.disabled.Load(id)
+	return off
 }
 
 // Subscription returns a subscription by its id, from config.yaml or made at
@@ -256,33 +214,11 @@ func (l *Live) Subscription(id string) *Resolved {
 	if r := l.Current().Subscription(id); r != nil {
 		return r
 	}
-	if s := l.runtimeOf(id); s != nil {
-		return s.whole()
-	}
-	return nil
-}
-
-func (l *Live) runtimeOf(id string) *stored {
-	l.runtimeMu.RLock()
-	defer l.runtimeMu.RUnlock()
-	return l.runtime[id]
-}
-
-// runtimeNow is all subscriptions made at run time, in no order.
-func (l *Live) runtimeNow() []*stored {
-	l.runtimeMu.RLock()
-	defer l.runtimeMu.RUnlock()
-	return slices.AppendSeq(make([]*stored, 0, len(l.runtime)), maps.Values(l.runtime))
+	return l.runtime.subscription(id)
 }
 
 // Runtime calls yield with the id of every subscription made at run time, in no order.
-func (l *Live) Runtime(yield func(id string) bool) {
-	for _, s := range l.runtimeNow() {
-		if !yield(s.id()) {
-			return
-		}
-	}
-}
+func (l *Live) Runtime(yield func(id string) bool) { l.runtime.now().eachID(yield) }
 
 // SetDisabled marks a subscription as disabled with a reason; "" enables it.
 // It does not store anything.

@@ -163,3 +163,71 @@ func BenchmarkMillion(b *testing.B) {
 		})
 	}
 }
+
+// Subscriptions that come and go leave nothing behind; those that stay are found all the while, and whoever has one keeps it.
+func TestSubscriptionsComeAndGo(t *testing.T) {
+	f := withMany(t, 100)
+	kept := f.live.Subscription("main/sub7")
+	old := *kept.Subscription
+	put := func(name, selector string) {
+		sub := old
+		sub.Name, sub.Selector = name, selector
+		if _, err := f.live.Put(t.Context(), &sub, func(*hook.Subscription) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop, checked := make(chan struct{}), make(chan error)
+	go func() {
+		defer close(checked)
+		for {
+			got := f.live.Match(nil, f.live.Current(), shopOrders, "created/9", []byte("{}"))
+			if len(got) != 1 || got[0].Name != "sub9" {
+				checked <- fmt.Errorf("created/9 reaches %v", got)
+				return
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	var before int64
+	long := strings.Repeat("/long", 40)
+	for i := range 8000 {
+		name := fmt.Sprint("new", i%20)
+		put(name, fmt.Sprint("new/", i, long))
+		put(name, fmt.Sprint("newer/", i, long)) // in its place
+		if got := f.live.Match(nil, f.live.Current(), shopOrders, fmt.Sprint("newer/", i, long), []byte("{}")); len(got) != 1 || got[0].Name != name {
+			t.Fatalf("%s reaches %v", name, got)
+		}
+		if found, err := f.live.Delete("main/"+name, func() error { return nil }); !found || err != nil {
+			t.Fatal(found, err)
+		}
+		if f.live.Subscription("main/"+name) != nil {
+			t.Fatal("it is still there")
+		}
+		if i == 2000 {
+			before = heap()
+		}
+	}
+	after := heap()
+	for range 100 { // until what was put together for a while is gone, too
+		if after <= before+1_000_000 {
+			break
+		}
+		after = heap()
+	}
+	close(stop)
+	if err := <-checked; err != nil {
+		t.Error(err)
+	}
+	if after > before+1_000_000 {
+		t.Errorf("%d bytes became %d", before, after)
+	}
+	ids := 0
+	f.live.Runtime(func(string) bool { ids++; return true })
+	if got := f.live.Subscription("main/sub7"); ids != 100 || got == nil || kept.Subscription.Selector != old.Selector {
+		t.Errorf("%d are left", ids)
+	}
+}

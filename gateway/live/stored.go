@@ -5,26 +5,18 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
-	"sync"
-	"weak"
 
 	"switchhook/gateway/hook"
 	"switchhook/gateway/match"
 )
 
-// stored is a subscription made at run time, as small as it gets: there may be
-// a million. What many have in common is in a kind, the rest in one string; it is
-// put together when somebody asks for it.
+// stored is a subscription taken apart: what many have in common is in a kind, the rest in one string. There may be
+// a million, so they lie packed in a catalog, and are put together when somebody asks.
 type stored struct {
 	kind *kind
 	// text is the id, the selector, the URL and the secret, one behind the other.
 	text                  string
 	selector, url, secret uint32 // where in text they begin
-
-	mu sync.Mutex
-	// resolved is the whole, while anybody has it: so that those who ask get the
-	// same one, and the many that nobody asks for take no room.
-	resolved weak.Pointer[whole]
 }
 
 // whole is a Resolved and its subscription in one piece.
@@ -33,7 +25,7 @@ type whole struct {
 	subscription hook.Subscription
 }
 
-// kind is what subscriptions made at run time have in common.
+// kind is what subscriptions have in common.
 type kind struct {
 	// sub is one of them without what is each one's own: name, selector, URL, and the
 	// secret where there is one only.
@@ -44,6 +36,8 @@ type kind struct {
 	checked uint64
 	hash    uint64
 	users   int
+	// number is that in the catalog, from 1; 0 before it is there.
+	number uint32
 }
 
 // own are the parts of a subscription that are not of its kind.
@@ -54,7 +48,7 @@ func own(sub *hook.Subscription) (url, secret string) {
 	return sub.Destination.URL, secret
 }
 
-// kinds has each kind once. It belongs to whoever holds Live.mu.
+// kinds has each kind once. It belongs to who changes the catalog.
 type kinds map[uint64]*kind
 
 var kindSeed = maphash.MakeSeed()
@@ -143,7 +137,7 @@ func (m kinds) release(k *kind) {
 	}
 }
 
-// newStored packs a subscription of a kind. It keeps nothing of sub.
+// newStored takes a subscription of a kind apart. It keeps nothing of sub.
 func newStored(k *kind, sub *hook.Subscription) *stored {
 	k.users++
 	url, secret := own(sub)
@@ -164,12 +158,7 @@ func (s *stored) scope() match.Scope {
 }
 
 // whole puts the subscription together.
-func (s *stored) whole() *Resolved {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w := s.resolved.Value(); w != nil {
-		return &w.Resolved
-	}
+func (s *stored) whole() *whole {
 	w := &whole{subscription: s.kind.sub}
 	sub := &w.subscription
 	sub.Name, sub.Selector, sub.Destination.URL = s.text[len(sub.Workspace)+1:s.selector], s.pattern(), s.text[s.url:s.secret]
@@ -180,6 +169,5 @@ func (s *stored) whole() *Resolved {
 	if w.Inactive == "" {
 		w.Selector, _ = match.ParseSelector(sub.Selector) // it was parsed before
 	}
-	s.resolved = weak.Make(w)
-	return &w.Resolved
+	return w
 }

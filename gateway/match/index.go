@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"switchhook/gateway/packed"
 )
 
 // Scope is where events come from. Subscriptions and events of different scopes
@@ -34,55 +36,73 @@ func (s Scope) appendKey(key []byte) []byte {
 // have the same one). So the cost grows with the number of shapes, of which people
 // write a few, and with the patterns whose only literal text is between two wildcards
 // inside a segment ("*foo*"): those are tried one by one, some 50 ns each.
+//
+// A million subscriptions are to cost the garbage collector nothing. So T should have no pointers, such as a number; besides
+// it, an index has pointers only to filters, to the scopes and shapes, and to patterns that their shape does not
+// decide (see there).
 type Index[T comparable] struct {
 	mu      sync.Mutex // one writer at a time
 	current atomic.Pointer[version[T]]
+	// The numbers that filters and selectors have in the newest version; of those that are not in use any more, too.
+	filters   map[*Filter]uint32
+	selectors map[string]uint32
 }
 
 // version is one immutable state of an Index.
 type version[T comparable] struct {
-	scopes table[*scoped[T]]
-	size   int
+	// scopes finds a number in known by a scope's key.
+	scopes packed.Table
+	known  packed.Arena[*scoped]
+	// spaces is how many spaces have been numbered. A space is the exact selectors of a scope, or the patterns of one shape in it.
+	spaces uint32
+	// heads finds the first entry under a text in a space: an exact selector, or the literal text that a pattern has in the places of its
+	// shape. Further ones follow it.
+	heads   packed.Table
+	entries packed.Arena[entry[T]]
+	text    packed.Text
+	// By number; nothing has the number 0.
+	filters   []*Filter
+	selectors []*Selector
+	size      int
 }
 
 // scoped is what an index knows about one scope.
-type scoped[T comparable] struct {
-	exact  table[entries[T]]
-	shapes []shaped[T]
-	edit   *edit
+type scoped struct {
+	key    string
+	space  uint32 // of the exact selectors
+	exact  int    // how many values they have
+	shapes []shaped
+	edit   packed.Edit
 }
 
-// shaped is the patterns of one shape, by the literal text they have in the places that the shape names.
-type shaped[T comparable] struct {
-	shape    *shape
-	patterns table[[]pattern[T]]
+// shaped is the patterns of one shape in a scope.
+type shaped struct {
+	shape *shape
+	space uint32
+	size  int
 }
 
-type pattern[T comparable] struct {
-	selector *Selector
-	entries  entries[T]
-}
-
-// entries is the values under one pattern. Mostly there is one, and it shares a
-// cache line with the pattern.
-type entries[T comparable] struct {
-	first entry[T]
-	rest  *[]entry[T] // nil for none, which is what most have
-}
-
+// entry is a value under a text.
 type entry[T comparable] struct {
-	filter *Filter
-	value  T
+	space uint32
+	text  packed.Piece
+	// next is one more than the number of the next entry under the same text; 0 for none.
+	next   uint32
+	filter uint32
+	// selector is 0 where what has the text matches.
+	selector uint32
+	value    T
 }
 
 // Edit is a set of changes to an Index; see Index.Update.
 type Edit[T comparable] struct {
 	version[T]
-	edit *edit
+	index *Index[T]
+	edit  packed.Edit
 	// last is the scope that was changed last, and what is known about it. Many
 	// subscriptions in a row are mostly of one scope.
 	last   Scope
-	scoped *scoped[T]
+	scoped *scoped
 }
 
 // Update makes changes that a concurrent Match sees all or none of. change runs
@@ -91,11 +111,14 @@ type Edit[T comparable] struct {
 func (x *Index[T]) Update(change func(*Edit[T])) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	e := &Edit[T]{edit: new(edit)}
+	e := &Edit[T]{index: x, edit: packed.NewEdit()}
 	if v := x.current.Load(); v != nil {
 		e.version = *v
 	}
 	change(e)
+	if max(e.entries.Len(), e.known.Len()) > 2*e.size+1000 { // most of it is gone
+		e.repack()
+	}
 	v := e.version
 	x.current.Store(&v)
 }
@@ -124,103 +147,202 @@ func (x *Index[T]) Len() int {
 // Add is Index.Add as part of an Update.
 func (e *Edit[T]) Add(scope Scope, selector *Selector, filter *Filter, value T) {
 	s := e.scope(scope)
-	added := entry[T]{filter, value}
-	if text, exact := selector.Literal(); exact {
-		s.exact.set(e.edit, text, s.exact.get(text).with(added))
+	added := entry[T]{filter: number(&e.index.filters, &e.filters, filter, filter), value: value}
+	text, exact := selector.Literal()
+	if exact {
+		added.space = s.space
+		s.exact++
 	} else {
-		shape, literals := shapeOf(selector)
+		var shape *shape
+		shape, text = shapeOf(selector)
 		at := s.shaped(shape)
 		if at == nil {
-			s.shapes = append(s.shapes, shaped[T]{shape: shape})
+			s.shapes = append(s.shapes, shaped{shape: shape, space: e.spaces})
+			e.spaces++
 			at = &s.shapes[len(s.shapes)-1]
 		}
-		old, i := at.find(literals, selector)
-		if i < 0 {
-			old = append(old, pattern[T]{selector, (*entries[T])(nil).with(added)})
-		} else {
-			old = slices.Clone(old)
-			old[i].entries = old[i].entries.with(added)
+		added.space = at.space
+		at.size++
+		if !at.shape.decides {
+			added.selector = number(&e.index.selectors, &e.selectors, selector.pattern, selector)
 		}
-		at.patterns.set(e.edit, literals, old)
 	}
+	e.insert(added, text)
 	e.size++
+}
+
+// number numbers a filter or selector, from 1; nil is 0.
+func number[K comparable, V any](numbers *map[K]uint32, values *[]*V, key K, value *V) uint32 {
+	if value == nil {
+		return 0
+	}
+	n, known := (*numbers)[key]
+	if !known {
+		if *numbers == nil {
+			*numbers = map[K]uint32{}
+		}
+		if len(*values) == 0 {
+			*values = []*V{nil}
+		}
+		n = uint32(len(*values))
+		(*numbers)[key], *values = n, append(*values, value)
+	}
+	return n
+}
+
+// insert puts an entry before the others under its text.
+func (e *Edit[T]) insert(added entry[T], text string) {
+	hash := packed.Hash(added.space, text)
+	head, found := e.head(added.space, hash, text)
+	if !found {
+		added.text = e.text.Add(text)
+		e.heads.Add(e.edit, hash, e.entries.Add(added))
+		return
+	}
+	added.text, added.next = e.entries.At(head).text, head+1
+	e.heads.Replace(e.edit, hash, head, e.entries.Add(added))
+}
+
+// head returns the number of the first entry under a text.
+func (v *version[T]) head(space, hash uint32, text string) (uint32, bool) {
+	return v.heads.Find(hash, func(n uint32) bool {
+		at := v.entries.At(n)
+		return at.space == space && v.text.At(at.text) == text
+	})
 }
 
 // Remove is Index.Remove as part of an Update.
 func (e *Edit[T]) Remove(scope Scope, selector *Selector, value T) bool {
 	s := e.scope(scope)
-	defer e.forget(scope, s)
-	if text, exact := selector.Literal(); exact {
-		old := s.exact.get(text)
-		left, found := old.without(value)
-		switch {
-		case !found:
+	defer e.forget(s)
+	text, exact := selector.Literal()
+	if exact {
+		if !e.remove(s.space, text, 0, value) {
 			return false
-		case left == nil:
-			s.exact.delete(e.edit, text)
-		default:
-			s.exact.set(e.edit, text, *left)
 		}
+		s.exact--
 	} else {
-		shape, literals := shapeOf(selector)
+		var shape *shape
+		shape, text = shapeOf(selector)
 		at := s.shaped(shape)
 		if at == nil {
 			return false
 		}
-		old, i := at.find(literals, selector)
-		if i < 0 {
+		which := uint32(0)
+		if !at.shape.decides {
+			which = e.index.selectors[selector.pattern]
+		}
+		if !e.remove(at.space, text, which, value) {
 			return false
 		}
-		left, found := old[i].entries.without(value)
-		if !found {
-			return false
-		}
-		old = slices.Clone(old)
-		if left != nil {
-			old[i].entries = *left
-		} else {
-			old = slices.Delete(old, i, i+1)
-		}
-		if len(old) > 0 {
-			at.patterns.set(e.edit, literals, old)
-		} else if at.patterns.delete(e.edit, literals); at.patterns.size == 0 {
-			s.shapes = slices.DeleteFunc(s.shapes, func(o shaped[T]) bool { return o.patterns.size == 0 })
+		if at.size--; at.size == 0 {
+			s.shapes = slices.DeleteFunc(s.shapes, func(o shaped) bool { return o.size == 0 })
 		}
 	}
 	e.size--
 	return true
 }
 
+// remove removes one entry with a value and a selector. Those before it are written again.
+func (e *Edit[T]) remove(space uint32, text string, selector uint32, value T) bool {
+	hash := packed.Hash(space, text)
+	head, found := e.head(space, hash, text)
+	if !found {
+		return false
+	}
+	var before []entry[T]
+	for n := head; ; {
+		at := *e.entries.At(n)
+		if at.value == value && at.selector == selector {
+			next := at.next
+			for _, b := range slices.Backward(before) {
+				b.next = next
+				next = e.entries.Add(b) + 1
+			}
+			if next == 0 {
+				e.heads.Remove(e.edit, hash, head)
+			} else {
+				e.heads.Replace(e.edit, hash, head, next-1)
+			}
+			return true
+		}
+		if at.next == 0 {
+			return false
+		}
+		before, n = append(before, at), at.next-1
+	}
+}
+
+// repack leaves behind what was removed.
+func (e *Edit[T]) repack() {
+	old := e.version
+	e.version = version[T]{spaces: old.spaces, size: old.size}
+	e.index.filters, e.index.selectors, e.scoped = nil, nil, nil
+	for n := range old.scopes.Each {
+		s := *old.known.At(n)
+		e.scopes.Add(e.edit, packed.Hash(0, s.key), e.known.Add(s))
+	}
+	for head := range old.heads.Each {
+		for n := head + 1; n > 0; {
+			at := *old.entries.At(n - 1)
+			n = at.next
+			if at.filter != 0 {
+				f := old.filters[at.filter]
+				at.filter = number(&e.index.filters, &e.filters, f, f)
+			}
+			if at.selector != 0 {
+				s := old.selectors[at.selector]
+				at.selector = number(&e.index.selectors, &e.selectors, s.pattern, s)
+			}
+			text := old.text.At(at.text)
+			at.next = 0
+			e.insert(at, text)
+		}
+	}
+}
+
 // scope returns what the version that is being made knows about a scope, to be changed.
-func (e *Edit[T]) scope(scope Scope) *scoped[T] {
+func (e *Edit[T]) scope(scope Scope) *scoped {
 	if e.scoped != nil && e.last == scope {
 		return e.scoped
 	}
 	key := string(scope.appendKey(nil))
-	var s *scoped[T]
-	switch old := e.scopes.get(key); {
-	case old == nil:
-		s = &scoped[T]{edit: e.edit}
-	case (*old).edit == e.edit:
-		s = *old
-	default:
-		s = &scoped[T]{exact: (*old).exact, shapes: slices.Clone((*old).shapes), edit: e.edit}
+	n, hash, found := e.find(key)
+	var s *scoped
+	if found {
+		s = *e.known.At(n)
 	}
-	e.scopes.set(e.edit, key, s)
+	switch {
+	case !found:
+		s = &scoped{key: key, space: e.spaces, edit: e.edit}
+		e.spaces++
+		e.scopes.Add(e.edit, hash, e.known.Add(s))
+	case s.edit != e.edit:
+		s = &scoped{key: key, space: s.space, exact: s.exact, shapes: slices.Clone(s.shapes), edit: e.edit}
+		e.scopes.Replace(e.edit, hash, n, e.known.Add(s))
+	}
 	e.last, e.scoped = scope, s
 	return s
 }
 
+// find returns the number of a scope.
+func (v *version[T]) find(key string) (n, hash uint32, found bool) {
+	hash = packed.Hash(0, key)
+	n, found = v.scopes.Find(hash, func(n uint32) bool { return (*v.known.At(n)).key == key })
+	return n, hash, found
+}
+
 // forget removes a scope of which nothing is left.
-func (e *Edit[T]) forget(scope Scope, s *scoped[T]) {
-	if s.exact.size+len(s.shapes) == 0 {
-		e.scopes.delete(e.edit, string(scope.appendKey(nil)))
+func (e *Edit[T]) forget(s *scoped) {
+	if s.exact+len(s.shapes) == 0 {
+		n, hash, _ := e.find(s.key)
+		e.scopes.Remove(e.edit, hash, n)
 		e.scoped = nil
 	}
 }
 
 // shaped returns the patterns of a shape, or nil.
-func (s *scoped[T]) shaped(shape *shape) *shaped[T] {
+func (s *scoped) shaped(shape *shape) *shaped {
 	for i := range s.shapes {
 		if s.shapes[i].shape.id == shape.id {
 			return &s.shapes[i]
@@ -229,78 +351,35 @@ func (s *scoped[T]) shaped(shape *shape) *shaped[T] {
 	return nil
 }
 
-// find returns the patterns with literals, and where selector is among them, or -1.
-func (s *shaped[T]) find(literals string, selector *Selector) ([]pattern[T], int) {
-	patterns := s.patterns.get(literals)
-	if patterns == nil {
-		return nil, -1
-	}
-	return *patterns, slices.IndexFunc(*patterns, func(p pattern[T]) bool { return p.selector.pattern == selector.pattern })
+// Match is View.Match of the index as it is now.
+func (x *Index[T]) Match(dst []T, scope Scope, selector string, payload []byte) []T {
+	return x.Now().Match(dst, scope, selector, payload)
 }
 
-// others are the entries behind the first.
-func (l *entries[T]) others() []entry[T] {
-	if l.rest == nil {
-		return nil
-	}
-	return *l.rest
-}
+// View is an index as it was at one time. The zero value is that of an empty one.
+type View[T comparable] struct{ version *version[T] }
 
-// newEntries is the entries of a list that is not empty.
-func newEntries[T comparable](first entry[T], others []entry[T]) entries[T] {
-	if len(others) == 0 {
-		return entries[T]{first: first}
-	}
-	return entries[T]{first, &others}
-}
-
-// with returns entries with one more; nil is none.
-func (l *entries[T]) with(added entry[T]) entries[T] {
-	if l == nil {
-		return entries[T]{first: added}
-	}
-	return newEntries(l.first, append(l.others(), added))
-}
-
-// without returns entries without the first that has value; nil when none is left.
-func (l *entries[T]) without(value T) (left *entries[T], found bool) {
-	if l == nil {
-		return nil, false
-	}
-	others := l.others()
-	switch {
-	case l.first.value == value && len(others) == 0:
-		return nil, true
-	case l.first.value == value:
-		e := newEntries(others[0], slices.Clone(others[1:]))
-		return &e, true
-	}
-	i := slices.IndexFunc(others, func(o entry[T]) bool { return o.value == value })
-	if i < 0 {
-		return l, false
-	}
-	e := newEntries(l.first, slices.Concat(others[:i], others[i+1:]))
-	return &e, true
-}
+// Now returns the index as it is now.
+func (x *Index[T]) Now() View[T] { return View[T]{x.current.Load()} }
 
 // Match appends to dst, in no particular order, the values whose selector matches
 // an event's and whose filter its payload passes. payload is valid JSON and does not change
 // until Match returns; it is read only where a filter must be asked.
-func (x *Index[T]) Match(dst []T, scope Scope, selector string, payload []byte) []T {
-	v := x.current.Load()
+func (w View[T]) Match(dst []T, scope Scope, selector string, payload []byte) []T {
+	v := w.version
 	if v == nil {
 		return dst
 	}
 	var buffer [128]byte
 	key := scope.appendKey(buffer[:0])
-	scoped := v.scopes.get(unsafe.String(unsafe.SliceData(key), len(key)))
-	if scoped == nil {
+	n, _, found := v.find(unsafe.String(unsafe.SliceData(key), len(key)))
+	if !found {
 		return dst
 	}
-	s := *scoped
-	m := matching[T]{dst: dst, selector: selector, payload: payload}
-	if entries := s.exact.get(selector); entries != nil {
-		m.add(entries)
+	s := *v.known.At(n)
+	m := matching[T]{version: v, dst: dst, selector: selector, payload: payload}
+	if s.exact > 0 {
+		m.under(s.space, selector)
 	}
 	if len(s.shapes) > 0 {
 		var few [16]string
@@ -317,40 +396,47 @@ func (x *Index[T]) Match(dst []T, scope Scope, selector string, payload []byte) 
 
 // matching is one call of Match under way.
 type matching[T comparable] struct {
+	version    *version[T]
 	dst        []T
 	selector   string
 	payload    []byte
 	evaluation *evaluation
 }
 
-func (m *matching[T]) add(l *entries[T]) {
-	m.entry(&l.first)
-	others := l.others()
-	for i := range others {
-		m.entry(&others[i])
+// under adds the values under a text.
+func (m *matching[T]) under(space uint32, text string) {
+	head, found := m.version.head(space, packed.Hash(space, text), text)
+	if !found {
+		return
+	}
+	asked, matches := uint32(0), true // the pattern that was tried last
+	for n := head + 1; n > 0; {
+		at := m.version.entries.At(n - 1)
+		n = at.next
+		if at.selector != asked {
+			asked, matches = at.selector, at.selector == 0 || m.version.selectors[at.selector].Match(m.selector)
+		}
+		if matches && (at.filter == 0 || m.passes(m.version.filters[at.filter])) {
+			m.dst = append(m.dst, at.value)
+		}
 	}
 }
 
-func (m *matching[T]) entry(e *entry[T]) {
-	if e.filter != nil {
-		if m.evaluation == nil {
-			m.evaluation = evaluate(m.payload)
-		}
-		if !m.evaluation.passes(e.filter) {
-			return
-		}
+func (m *matching[T]) passes(f *Filter) bool {
+	if m.evaluation == nil {
+		m.evaluation = evaluate(m.payload)
 	}
-	m.dst = append(m.dst, e.value)
+	return m.evaluation.passes(f)
 }
 
 // shaped adds the values of the patterns of one shape that match the parts of the selector. key is room for a key, returned for the next.
-func (m *matching[T]) shaped(s *shaped[T], parts []string, key []byte) []byte {
+func (m *matching[T]) shaped(s *shaped, parts []string, key []byte) []byte {
 	key, ok := s.shape.appendLiterals(key, parts)
 	if !ok {
 		return key
 	}
 	if !s.shape.inner {
-		m.patterns(s, key)
+		m.under(s.space, unsafe.String(unsafe.SliceData(key), len(key)))
 		return key
 	}
 	// One literal segment may stand anywhere between the others.
@@ -358,23 +444,10 @@ func (m *matching[T]) shaped(s *shaped[T], parts []string, key []byte) []byte {
 	fixed := len(key)
 	for i, part := range between {
 		if key = append(append(key[:fixed], part...), '/'); !slices.Contains(between[:i], part) {
-			m.patterns(s, key)
+			m.under(s.space, unsafe.String(unsafe.SliceData(key), len(key)))
 		}
 	}
 	return key
-}
-
-func (m *matching[T]) patterns(s *shaped[T], key []byte) {
-	patterns := s.patterns.get(unsafe.String(unsafe.SliceData(key), len(key)))
-	if patterns == nil {
-		return
-	}
-	for i := range *patterns {
-		// Where the shape says it all, there is no need to look at the pattern.
-		if p := &(*patterns)[i]; s.shape.decides || p.selector.Match(m.selector) {
-			m.add(&p.entries)
-		}
-	}
 }
 
 // appendParts appends the /-separated segments of an event's selector.

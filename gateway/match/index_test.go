@@ -251,3 +251,60 @@ func BenchmarkIndexAdd(b *testing.B) {
 		x.Remove(events, s, -1)
 	}
 }
+
+// TestIndexLeavesNothingBehind adds and removes many subscriptions one by one: an index does not grow by what is gone, and finds
+// the others as before.
+func TestIndexLeavesNothingBehind(t *testing.T) {
+	var x match.Index[int]
+	filters := []*match.Filter{nil, filter(t, `{"n":1}`), filter(t, `{"n":2}`)}
+	stays := []string{"push/stays", "push/*", "**/st*", "**", "push/stays"}
+	for i, pattern := range stays {
+		x.Add(events, selector(t, pattern), filters[i%3], -i)
+	}
+	old := x.Now()
+	size := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var before uint64
+	for round := range 20 {
+		for i := range 500 {
+			scope := events
+			scope.Workspace = fmt.Sprint("workspace-", i%50)
+			s := selector(t, fmt.Sprint([]string{"push/", "push/*/", "**a/**/", "push/stays"}[i%4], round, i))
+			x.Add(scope, s, filters[i%3], i)
+			if !x.Remove(scope, s, i) || x.Remove(scope, s, i) {
+				t.Fatalf("%s was not there once", s)
+			}
+		}
+		if round == 4 {
+			before = size()
+		}
+	}
+	if after := size(); after > before+200_000 {
+		t.Errorf("%d bytes became %d", before, after)
+	}
+	for _, c := range []struct {
+		payload string
+		want    []int
+	}{{`{"n":1}`, []int{-4, -3, -1, 0}}, {`{"n":2}`, []int{-3, -2, 0}}} {
+		got := indexMatch(&x, events, "push/stays", []byte(c.payload))
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.payload, got, c.want)
+		}
+		was := old.Match(nil, events, "push/stays", []byte(c.payload))
+		if slices.Sort(was); !slices.Equal(was, c.want) {
+			t.Errorf("an old view says %v, want %v", was, c.want)
+		}
+	}
+	for i, pattern := range stays {
+		if !x.Remove(events, selector(t, pattern), -i) {
+			t.Errorf("%s is gone", pattern)
+		}
+	}
+	if x.Len() != 0 {
+		t.Error("not empty")
+	}
+}
