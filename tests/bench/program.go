@@ -127,6 +127,22 @@ func (p *program) cpu() (sum time.Duration) {
 	return sum
 }
 
+// settle waits until the program has done what there was to do, half a minute at most.
+func (p *program) settle(ctx context.Context) {
+	before := p.cpu()
+	for range 30 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+		now := p.cpu()
+		if now-before <= 20*time.Millisecond {
+			return
+		}
+		before = now
+	}
+}
+
 // memory is the resident memory of the process in bytes, and what it takes with its workers, in which pages that they share
 // count once.
 func (p *program) memory() (own, all int64) {
@@ -160,6 +176,7 @@ type gateway struct {
 	maxBody       string
 	subscriptions string            // YAML, below workspaces.main.subscriptions
 	integrations  string            // YAML, below workspaces.main.integrations, besides bench
+	stored        int               // how many subscriptions are in the store
 	files         map[string]string // besides the connector bench
 }
 
@@ -236,6 +253,9 @@ workspaces:
 	config := filepath.Join(dir, "config.yaml")
 	path, err := b.hookPath(config)
 	if err != nil {
+		return nil, 0, err
+	}
+	if err := storeSubscriptions(b.ctx, filepath.Join(dir, "data"), g.stored); err != nil {
 		return nil, 0, err
 	}
 	began := time.Now()

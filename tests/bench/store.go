@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"switchhook/gateway/hook"
@@ -121,4 +123,33 @@ func ownWritten() (n int64) {
 		}
 	}
 	return 0
+}
+
+// storeSubscriptions stores subscriptions of which none matches the pushes that are sent, as the admin API does, each with a URL and a secret of its own.
+func storeSubscriptions(ctx context.Context, dir string, n int) error {
+	if n == 0 {
+		return nil
+	}
+	s, err := sqlite.Open(dir, sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	progress("storing %d subscriptions", n)
+	var next atomic.Int64
+	var group errgroup.Group
+	for range 256 {
+		group.Go(func() error {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				if err := s.PutSubscription(ctx, &hook.Subscription{
+					Workspace: "main", Name: fmt.Sprint("s", i), Integration: "bench", Webhook: "events", Selector: fmt.Sprintf("push/org%d/repository%d", i, i),
+					Destination: hook.Destination{Type: "http", URL: fmt.Sprintf("https://customer%d.example.com/hooks", i), Secrets: []string{fmt.Sprintf("whsec_%032d", i)},
+						Retry: hook.RetryPolicy{Delays: hook.DefaultRetryDelays, Jitter: 0.1}, Timeout: 15 * time.Second, Concurrency: 16},
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return errors.Join(group.Wait(), s.Close())
 }
