@@ -44,9 +44,29 @@ type httpSender struct {
 }
 
 type transport struct {
-	*http.Transport
+	plain *plain
+	other *http.Transport // for what plain does not take
 	allow []netip.Prefix
 	used  time.Time
+}
+
+func (t *transport) exchange(ctx context.Context, req *http.Request, answer func(*http.Response)) error {
+	if t.plain.takes(req) {
+		return t.plain.exchange(ctx, req, answer)
+	}
+	// A Transport, not a Client, which would follow redirects.
+	resp, err := t.other.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer(resp)
+	return nil
+}
+
+func (t *transport) closeIdle() {
+	t.plain.closeIdle(0)
+	t.other.CloseIdleConnections()
 }
 
 func newHTTP(o Options) *httpSender {
@@ -62,12 +82,16 @@ func (s *httpSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.D
 	if err != nil {
 		return gatewayFailure(sub, err.Error())
 	}
-	// A Transport, not a Client, which would follow redirects.
-	resp, err := s.transport(sub.Destination.Allow).RoundTrip(req)
+	var r deliver.Result
+	err = s.transport(sub.Destination.Allow).exchange(ctx, req, func(resp *http.Response) { r = s.result(resp) })
 	if err != nil {
 		return failure(ctx, sub, err, "protocol")
 	}
-	defer resp.Body.Close()
+	return r
+}
+
+// result makes a Result of an answer, and reads its body.
+func (s *httpSender) result(resp *http.Response) deliver.Result {
 	r := deliver.Result{Status: resp.StatusCode, Class: "ok"}
 	if resp.Body != http.NoBody {
 		kept, err := io.ReadAll(io.LimitReader(resp.Body, keptResponse))
@@ -197,13 +221,13 @@ func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hoo
 }
 
 // transport returns the transport that connects to what allow lists.
-func (s *httpSender) transport(allow []netip.Prefix) *http.Transport {
+func (s *httpSender) transport(allow []netip.Prefix) *transport {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last != nil && slices.Equal(s.last.allow, allow) {
 		s.last.used = now
-		return s.last.Transport
+		return s.last
 	}
 	key := allowKey(allow)
 	t := s.transports[key]
@@ -211,12 +235,12 @@ func (s *httpSender) transport(allow []netip.Prefix) *http.Transport {
 		if len(s.transports) >= maxTransports {
 			s.evict()
 		}
-		t = &transport{Transport: s.newTransport(allow), allow: allow}
+		t = s.newTransport(allow)
 		s.transports[key] = t
 	}
 	t.used = now
 	s.last = t
-	return t.Transport
+	return t
 }
 
 // evict closes the transport that was not used for longest. Connections in
@@ -228,14 +252,14 @@ func (s *httpSender) evict() {
 			oldest = key
 		}
 	}
-	s.transports[oldest].CloseIdleConnections()
+	s.transports[oldest].closeIdle()
 	if s.last == s.transports[oldest] {
 		s.last = nil
 	}
 	delete(s.transports, oldest)
 }
 
-func (s *httpSender) newTransport(allow []netip.Prefix) *http.Transport {
+func (s *httpSender) newTransport(allow []netip.Prefix) *transport {
 	config := s.o.TLS.Clone()
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -245,7 +269,7 @@ func (s *httpSender) newTransport(allow []netip.Prefix) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	return &http.Transport{
+	other := &http.Transport{
 		Proxy:       nil, // none from the environment either: it would connect where the guard cannot see
 		DialContext: dialer.DialContext,
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -255,12 +279,13 @@ func (s *httpSender) newTransport(allow []netip.Prefix) *http.Transport {
 		Protocols:              &protocols,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 		DisableCompression:     true,
-		MaxIdleConns:           1024,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        time.Minute,
-		MaxResponseHeaderBytes: 64 << 10,
-		WriteBufferSize:        16 << 10, // so that most requests are one write
+		MaxIdleConns:           maxIdleConns,
+		MaxIdleConnsPerHost:    maxIdleConnsPerHost,
+		IdleConnTimeout:        idleConnTimeout,
+		MaxResponseHeaderBytes: maxResponseHead,
+		WriteBufferSize:        writeBuffer,
 	}
+	return &transport{plain: newPlain(dialer), other: other, allow: allow}
 }
 
 func dialTLS(ctx context.Context, dialer *net.Dialer, config *tls.Config, network, address string) (net.Conn, error) {
@@ -292,7 +317,7 @@ func (s *httpSender) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.transports {
-		t.CloseIdleConnections()
+		t.closeIdle()
 	}
 	s.transports, s.last = map[string]*transport{}, nil
 	return nil

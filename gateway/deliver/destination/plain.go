@@ -1,0 +1,258 @@
+package destination
+
+import (
+	"bufio"
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The bounds of all connections to http destinations, those of http.Transport too.
+const (
+	maxIdleConns        = 1024
+	maxIdleConnsPerHost = 64
+	idleConnTimeout     = time.Minute
+	maxResponseHead     = 64 << 10
+	writeBuffer         = 16 << 10 // so that most requests are one write
+)
+
+// maxPlainBody bounds the bodies that are written before the answer is read. They fit into the socket's buffers,
+// so that the writing does not wait for a receiver that answers without reading.
+const maxPlainBody = 32 << 10
+
+// plain makes HTTP/1.1 requests without TLS, each on the goroutine that wants it made. http.Transport has two goroutines for
+// every connection, which hand on a request and its answer; that costs a fifth of a delivery. What is written and
+// how it is read is net/http's here too (Request.Write, ReadResponse).
+type plain struct {
+	dialer *net.Dialer
+
+	mu    sync.Mutex
+	idle  map[string][]*plainConn // by host:port, the last used one last
+	all   list.List               // of the same, the last used one first
+	sweep *time.Timer             // nil while nothing is idle
+}
+
+func newPlain(dialer *net.Dialer) *plain {
+	return &plain{dialer: dialer, idle: map[string][]*plainConn{}}
+}
+
+type plainConn struct {
+	net.Conn
+	raw  syscall.RawConn
+	addr string
+	r    *bufio.Reader
+	w    *bufio.Writer
+	// headroom is how much more of an answer's head may be read; -1: this is no head.
+	headroom int64
+
+	since time.Time // when it became idle
+	place *list.Element
+}
+
+// errLongHead is worded like the errors of net/http.
+var errLongHead = fmt.Errorf("malformed HTTP response: more than %d bytes of header fields", maxResponseHead)
+
+// Read reads for r.
+func (c *plainConn) Read(p []byte) (int, error) {
+	if c.headroom < 0 {
+		return c.Conn.Read(p)
+	}
+	if c.headroom == 0 {
+		return 0, errLongHead
+	}
+	n, err := c.Conn.Read(p[:min(int64(len(p)), c.headroom)])
+	c.headroom -= int64(n)
+	return n, err
+}
+
+// takes reports whether plain can make a request. Others are for http.Transport.
+func (p *plain) takes(req *http.Request) bool {
+	foreign := func(c rune) bool { return c >= 0x80 } // the name has to be encoded, IDNA
+	return req.URL.Scheme == "http" && req.ContentLength <= maxPlainBody && !strings.ContainsFunc(req.URL.Host, foreign)
+}
+
+// exchange makes one request. It calls answer with the answer, whose body can be read there, or returns an error where
+// there is none. When ctx ends, both fail.
+func (p *plain) exchange(ctx context.Context, req *http.Request, answer func(*http.Response)) error {
+	c, err := p.conn(ctx, hostPort(req.URL))
+	if err != nil {
+		return err
+	}
+	// The one thing that ends it early, so that ctx says why.
+	uncut := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	resp, err := c.roundTrip(req)
+	whole := false
+	if err == nil {
+		defer resp.Body.Close() // reads nothing more: it is at its end, or the connection is closed
+		body := &endReader{ReadCloser: resp.Body, ended: resp.Body == http.NoBody}
+		if !body.ended {
+			resp.Body = body
+		}
+		answer(resp)
+		whole = body.ended && !resp.Close && resp.StatusCode >= 200 && c.r.Buffered() == 0
+	}
+	if uncut() && whole {
+		p.put(c)
+	} else {
+		_ = c.Close()
+	}
+	return err
+}
+
+// endReader notices the end.
+type endReader struct {
+	io.ReadCloser
+	ended bool
+}
+
+func (r *endReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.ended = r.ended || err == io.EOF
+	return n, err
+}
+
+func (c *plainConn) roundTrip(req *http.Request) (*http.Response, error) {
+	written := req.Write(c.w)
+	if written == nil {
+		written = c.w.Flush()
+	}
+	// Even then there may be an answer, by a receiver that did not want to read all.
+	for range 6 {
+		c.headroom = maxResponseHead
+		resp, err := http.ReadResponse(c.r, req)
+		c.headroom = -1
+		if written != nil && err != nil {
+			return nil, written
+		}
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			resp.Close = resp.Close || written != nil
+			return resp, nil
+		}
+	}
+	return nil, errors.New("malformed HTTP response: too many with a status of 1xx")
+}
+
+// conn returns a connection that was idle, or a new one.
+func (p *plain) conn(ctx context.Context, addr string) (*plainConn, error) {
+	for c := p.take(addr); c != nil; c = p.take(addr) {
+		if c.quiet() {
+			return c, nil
+		}
+		_ = c.Close()
+	}
+	// The deadline would make an error of its own, maybe before ctx has ended.
+	dialing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	conn, err := p.dialer.DialContext(dialing, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &plainConn{Conn: conn, addr: addr, headroom: -1}
+	if c.raw, err = conn.(*net.TCPConn).SyscallConn(); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	c.r, c.w = bufio.NewReader(c), bufio.NewWriterSize(conn, writeBuffer)
+	return c, nil
+}
+
+// quiet reports whether an idle connection can be used again: the other side has neither closed it nor said anything unasked.
+func (c *plainConn) quiet() bool {
+	var got error
+	err := c.raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, got = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK) // sockets of package net do not block
+		return true
+	})
+	return err == nil && got == syscall.EAGAIN
+}
+
+// take returns the connection that became idle last, nil for none.
+func (p *plain) take(addr string) *plainConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	conns := p.idle[addr]
+	if len(conns) == 0 {
+		return nil
+	}
+	c := conns[len(conns)-1]
+	p.remove(c)
+	return c
+}
+
+// remove takes a connection out. The lock is held.
+func (p *plain) remove(c *plainConn) {
+	p.all.Remove(c.place)
+	conns := p.idle[c.addr]
+	if len(conns) == 1 {
+		delete(p.idle, c.addr)
+		return
+	}
+	i := slices.Index(conns, c)
+	p.idle[c.addr] = slices.Delete(conns, i, i+1)
+}
+
+func (p *plain) put(c *plainConn) {
+	var surplus *plainConn
+	p.mu.Lock()
+	if conns := p.idle[c.addr]; len(conns) == maxIdleConnsPerHost {
+		surplus = conns[0]
+	} else if p.all.Len() == maxIdleConns {
+		surplus = p.all.Back().Value.(*plainConn)
+	}
+	if surplus != nil {
+		p.remove(surplus)
+	}
+	c.since = time.Now()
+	c.place = p.all.PushFront(c)
+	p.idle[c.addr] = append(p.idle[c.addr], c)
+	if p.sweep == nil {
+		p.sweep = time.AfterFunc(idleConnTimeout, func() { p.closeIdle(idleConnTimeout) })
+	}
+	p.mu.Unlock()
+	if surplus != nil {
+		_ = surplus.Close()
+	}
+}
+
+// closeIdle closes the connections that were idle for as long.
+func (p *plain) closeIdle(idle time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for e := p.all.Back(); e != nil; e = p.all.Back() {
+		c := e.Value.(*plainConn)
+		if left := idle - time.Since(c.since); left > 0 {
+			p.sweep.Reset(left)
+			return
+		}
+		p.remove(c)
+		_ = c.Close()
+	}
+	if p.sweep != nil {
+		p.sweep.Stop()
+		p.sweep = nil
+	}
+}
+
+// hostPort is where the host of an http URL is to be found.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
