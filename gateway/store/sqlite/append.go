@@ -22,6 +22,7 @@ type run struct {
 	eventOf []int // of each delivery, the place of its event
 	extra   any
 	size    int64
+	body    packed // of the request; Append only
 
 	// results, of the last time it was written
 	duplicate  []bool
@@ -31,7 +32,15 @@ type run struct {
 
 type runEvent struct {
 	off     any    // int64 place in the body, or nil
-	payload []byte // where off is nil
+	payload packed // where off is nil
+}
+
+// release ends the use of what was packed for the writer.
+func (r *run) release() {
+	r.body.release()
+	for i := range r.events {
+		r.events[i].payload.release()
+	}
 }
 
 type runDelivery struct {
@@ -50,8 +59,8 @@ func prepare(rec *hook.Record, body []byte) (*run, error) {
 		if e.FromBody && e.BodyOffset >= 0 && end <= len(body) && bytes.Equal(body[e.BodyOffset:end], e.Payload) {
 			r.events[i].off = int64(e.BodyOffset)
 		} else {
-			r.events[i].payload = e.Payload
-			r.size += int64(len(e.Payload))
+			r.events[i].payload = pack(e.Payload)
+			r.size += int64(len(r.events[i].payload.data))
 		}
 		r.size += 256
 	}
@@ -90,6 +99,8 @@ func (s *Store) append(ctx context.Context, rec *hook.Record) error {
 	if err != nil {
 		return err
 	}
+	defer r.release()
+	r.body = pack(req.Body)
 	outcome, ok := outcomeCode(rec.Outcome)
 	if !ok {
 		return fmt.Errorf("outcome %q", rec.Outcome)
@@ -104,7 +115,7 @@ func (s *Store) append(ctx context.Context, rec *hook.Record) error {
 			break
 		}
 	}
-	err = s.write(ctx, int64(len(req.Body)+len(headers)+1024)+r.size, func(tx *tx) error {
+	err = s.write(ctx, int64(len(r.body.data)+len(headers)+1024)+r.size, func(tx *tx) error {
 		src, err := tx.source(from)
 		if err != nil {
 			return err
@@ -120,9 +131,9 @@ func (s *Store) append(ctx context.Context, rec *hook.Record) error {
 			}
 			return err
 		}
-		if _, err := tx.exec("INSERT INTO contents VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		if _, err := tx.exec("INSERT INTO contents VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			id, req.URL, nullable(req.Query), nullable(req.RemoteAddr), headers, nullable(rec.Verified),
-			responseHeaders, responseBody, r.extra, req.Body); err != nil {
+			responseHeaders, responseBody, r.extra, r.body.data, r.body.form); err != nil {
 			return err
 		}
 		m := s.marksOf(blockOf(id))
@@ -160,6 +171,7 @@ func (s *Store) replayRecord(ctx context.Context, rec *hook.Record) error {
 	if err != nil {
 		return err
 	}
+	defer r.release()
 	outcome, ok := outcomeCode(rec.Outcome)
 	if !ok {
 		return fmt.Errorf("outcome %q", rec.Outcome)
@@ -183,7 +195,8 @@ func (s *Store) replayRecord(ctx context.Context, rec *hook.Record) error {
 		if old.int(5) != int64(len(rec.Request.Body)) {
 			// The offsets are those of another body: keep the payloads themselves.
 			for i, e := range rec.Events {
-				r.events[i] = runEvent{payload: e.Payload}
+				r.events[i].payload.release()
+				r.events[i] = runEvent{payload: pack(e.Payload)}
 			}
 		}
 		first, last := span(id)
@@ -262,9 +275,9 @@ func (tx *tx) add(r *run, request, events, deliveries, webhook int64, m marks) (
 				duplicate = int64(1)
 			}
 		}
-		if _, err := tx.exec("INSERT INTO events VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		if _, err := tx.exec("INSERT INTO events VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			base|(events+int64(i)+1), e.ID, nullable(e.Key), e.Selector, nullable(e.Type), duplicate,
-			r.events[i].off, int64(len(e.Payload)), r.events[i].payload); err != nil {
+			r.events[i].off, int64(len(e.Payload)), r.events[i].payload.data, r.events[i].payload.form); err != nil {
 			return 0, err
 		}
 		m.selector(e.Selector)

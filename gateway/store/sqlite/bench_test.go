@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"flag"
 	"fmt"
 	"os"
@@ -49,11 +47,7 @@ func benchOpen(b *testing.B) *Store {
 	return s
 }
 
-var benchBody = func() []byte {
-	raw := make([]byte, 5100)
-	rand.Read(raw)
-	return fmt.Appendf(nil, `{"push":%q}`, base64.StdEncoding.EncodeToString(raw))
-}()
+var benchBody = realPush()
 
 // benchRecord is what a GitHub push becomes: 7 KB, two events, two deliveries.
 func benchRecord(n int64, subs int) *hook.Record {

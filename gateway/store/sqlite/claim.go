@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"fmt"
@@ -10,11 +12,12 @@ import (
 	"switchhook/gateway/hook"
 )
 
-// selectDelivery reads a delivery whole; the payload is cut from the body where it lies there.
+// selectDelivery reads a delivery whole. Of a packed body it reads all, see payloads.
 const selectDelivery = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, s.name,
 		r.request, r.source, r.received, r.trace,
 		e.event, e.key, e.selector, e.type, e.duplicate, e.off,
-		CASE WHEN e.off IS NULL THEN e.payload ELSE substr(c.body, e.off + 1, e.len) END
+		CASE WHEN e.off IS NULL THEN e.payload WHEN c.packed IS NULL THEN substr(c.body, e.off + 1, e.len) ELSE c.body END,
+		CASE WHEN e.off IS NULL THEN e.packed ELSE c.packed END, e.len
 	FROM deliveries d
 		CROSS JOIN requests r ON r.id = d.id >> 20
 		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
@@ -37,23 +40,20 @@ const selectEntry = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL
 const selectClaimed = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, NULL,
 		r.request, r.source, r.received, r.trace,
 		e.event, e.key, e.selector, e.type, e.duplicate, e.off,
-		CASE WHEN e.off IS NULL THEN e.payload ELSE substr(c.body, e.off + 1, e.len) END
+		CASE WHEN e.off IS NULL THEN e.payload WHEN c.packed IS NULL THEN substr(c.body, e.off + 1, e.len) ELSE c.body END,
+		CASE WHEN e.off IS NULL THEN e.packed ELSE c.packed END, e.len
 	FROM json_each(?) j
 		CROSS JOIN deliveries d ON d.id = j.value
 		CROSS JOIN requests r ON r.id = d.id >> 20
 		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
 		CROSS JOIN contents c ON c.id = r.id`
 
-func (s *Store) decodeDelivery(r row, payload bool) *hook.Delivery {
+// decodeDelivery decodes all but the payload.
+func (s *Store) decodeDelivery(r row) *hook.Delivery {
 	from, _ := s.sources.get(r.int(7))
 	e := &hook.Event{
 		ID: r.text(10), RequestID: r.text(6), Key: r.text(11), Selector: r.text(12), Type: r.text(13),
 		Duplicate: r.int(14) == 1, FromBody: !r.null(15), BodyOffset: int(r.int(15)),
-	}
-	if payload {
-		if e.Payload = r.blob(16); e.Payload == nil {
-			e.Payload = []byte{}
-		}
 	}
 	return &hook.Delivery{
 		ID: deliveryID(r.int(0)), Event: e, Subscription: r.text(5),
@@ -61,6 +61,40 @@ func (s *Store) decodeDelivery(r row, payload bool) *hook.Delivery {
 		ReceivedAt: fromNano(r.int(8)), TraceParent: r.text(9), Ordered: r.int(4) == 1,
 		State: nth(states[:], r.int(1)), Attempts: int(r.int(3)), DueAt: r.time(2),
 	}
+}
+
+// payloads reads the payloads of rows of selectDelivery and selectClaimed. It keeps the last body that it unpacked, since
+// deliveries of one request mostly come together.
+type payloads struct {
+	request string
+	body    []byte
+}
+
+func (p *payloads) of(r row) ([]byte, error) {
+	form := r.int(17)
+	if r.null(15) || form == 0 {
+		payload, err := unpack(r.blob(16), form)
+		if payload == nil && err == nil {
+			payload = []byte{}
+		}
+		return payload, err
+	}
+	if request := r.text(6); request != p.request {
+		body, err := unpack(r.blob(16), form)
+		if err != nil {
+			return nil, err
+		}
+		p.request, p.body = request, body
+	}
+	from, to := r.int(15), r.int(15)+r.int(18)
+	if from < 0 || from > to || to > int64(len(p.body)) {
+		return nil, &packError{fmt.Errorf("a payload lies outside of it")}
+	}
+	payload := p.body[from:to:to]
+	if len(payload) < len(p.body)/2 { // keeps no body alive of which it is a small part
+		payload = bytes.Clone(payload)
+	}
+	return payload, nil
 }
 
 func (s *Store) Claim(ctx context.Context, subscription string, now time.Time, limit int) (claimed []*hook.Delivery, err error) {
@@ -94,12 +128,16 @@ func (s *Store) claimed(ctx context.Context, c *conn, subscription string, ids [
 		list = strconv.AppendInt(append(list, "[,"[min(i, 1)]), id, 10)
 	}
 	found := make([]*hook.Delivery, 0, len(ids))
+	var payloads payloads
+	var damaged error
 	err := c.query(ctx, selectClaimed, func(r row) bool {
-		d := s.decodeDelivery(r, true)
+		d := s.decodeDelivery(r)
 		d.Subscription = subscription
+		d.Event.Payload, damaged = payloads.of(r)
 		found = append(found, d)
-		return true
+		return damaged == nil
 	}, string(append(list, ']')))
+	err = cmp.Or(err, damaged)
 	for i, id := range ids {
 		if err == nil && (i == len(found) || found[i].ID != deliveryID(id)) {
 			err = fmt.Errorf("delivery %s has lost its event or request", deliveryID(id))

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
@@ -33,7 +34,7 @@ func (s *Store) Request(ctx context.Context, id string) (st *store.Stored, err e
 
 func (s *Store) request(ctx context.Context, c *conn, id string) (*store.Stored, error) {
 	r, err := c.one(ctx, `SELECT r.id, r.source, r.outcome, r.status, r.received, r.took, r.method, r.path, r.trace,
-			c.url, c.query, c.remote, c.headers, c.verified, c.response_headers, c.response_body, c.extra, c.body
+			c.url, c.query, c.remote, c.headers, c.verified, c.response_headers, c.response_body, c.extra, c.body, c.packed
 		FROM requests r JOIN contents c ON c.id = r.id WHERE r.request = ?`, id)
 	if err != nil {
 		return nil, err
@@ -43,10 +44,14 @@ func (s *Store) request(ctx context.Context, c *conn, id string) (*store.Stored,
 	}
 	number := r.int(0)
 	from, _ := s.sources.get(r.int(1))
+	body, err := unpack(r.blob(17), r.int(18))
+	if err != nil {
+		return nil, err
+	}
 	req := &hook.Request{
 		ID: id, Workspace: from.workspace, Integration: from.integration, Webhook: from.webhook, Connector: from.connector,
 		Method: r.text(6), URL: r.text(9), Path: r.text(7), Query: r.text(10), Headers: decodeHeaders(r.blob(12)),
-		Body: r.blob(17), RemoteAddr: r.text(11), ReceivedAt: fromNano(r.int(4)),
+		Body: body, RemoteAddr: r.text(11), ReceivedAt: fromNano(r.int(4)),
 	}
 	if req.Body == nil {
 		req.Body = []byte{}
@@ -65,17 +70,18 @@ func (s *Store) request(ctx context.Context, c *conn, id string) (*store.Stored,
 		st.Notes, st.Console, st.Failure = x.Notes, x.Console, x.Failure
 	}
 	first, last := span(number)
-	if err := c.query(ctx, "SELECT event, key, selector, type, duplicate, off, len, payload FROM events WHERE id BETWEEN ? AND ? ORDER BY id", func(r row) bool {
+	var damaged error
+	if err := c.query(ctx, "SELECT event, key, selector, type, duplicate, off, len, payload, packed FROM events WHERE id BETWEEN ? AND ? ORDER BY id", func(r row) bool {
 		e := &hook.Event{ID: r.text(0), RequestID: id, Key: r.text(1), Selector: r.text(2), Type: r.text(3), Duplicate: r.int(4) == 1}
 		if from, to := int(r.int(5)), int(r.int(5)+r.int(6)); !r.null(5) && from >= 0 && from <= to && to <= len(req.Body) {
 			e.Payload, e.FromBody, e.BodyOffset = req.Body[from:to:to], true, from
-		} else if e.Payload = r.blob(7); e.Payload == nil {
+		} else if e.Payload, damaged = unpack(r.blob(7), r.int(8)); e.Payload == nil {
 			e.Payload = []byte{}
 		}
 		st.Events = append(st.Events, e)
-		return true
-	}, first, last); err != nil {
-		return nil, err
+		return damaged == nil
+	}, first, last); err != nil || damaged != nil {
+		return nil, cmp.Or(err, damaged)
 	}
 	if err := c.query(ctx, `SELECT d.id, d.event, s.name, d.state, d.due, d.attempts, d.lane IS NOT NULL
 		FROM deliveries d CROSS JOIN subscriptions s ON s.id = d.subscription WHERE d.id BETWEEN ? AND ? ORDER BY d.id`, func(r row) bool {
@@ -121,7 +127,10 @@ func (s *Store) Delivery(ctx context.Context, id string) (d *hook.Delivery, as [
 		if r == nil {
 			return store.ErrNotFound
 		}
-		d = s.decodeDelivery(r, true)
+		d = s.decodeDelivery(r)
+		if d.Event.Payload, err = new(payloads).of(r); err != nil {
+			return err
+		}
 		as, err = attempts(ctx, c, n, n)
 		return err
 	})
@@ -376,7 +385,8 @@ func (s *Store) containing(ctx context.Context, c *conn, e *effort, ids []int64,
 		return nil, err
 	}
 	look := func(r row) bool {
-		id, body := r.int(0), r.blob(3)
+		id := r.int(0)
+		body, _ := unpack(r.blob(3), r.int(4)) // one that cannot be unpacked is reported when the request is asked for
 		e.rows += rowsOfText
 		e.bytes += len(body)
 		if strings.Contains(r.text(1), string(text)) || strings.Contains(r.text(2), string(text)) || bytes.Contains(body, text) {
@@ -384,7 +394,7 @@ func (s *Store) containing(ctx context.Context, c *conn, e *effort, ids []int64,
 		}
 		return true
 	}
-	const query = "SELECT r.id, r.request, r.path, c.body FROM requests r CROSS JOIN contents c ON c.id = r.id WHERE r.id "
+	const query = "SELECT r.id, r.request, r.path, c.body, c.packed FROM requests r CROSS JOIN contents c ON c.id = r.id WHERE r.id "
 	if newest-oldest < 2*int64(len(ids)) { // one statement for all, where most of them are wanted
 		if err := c.query(ctx, query+"BETWEEN ? AND ?", look, oldest, newest); err != nil {
 			return nil, err
@@ -619,7 +629,7 @@ func (s *Store) deliveriesIn(ctx context.Context, c *conn, e *effort, q store.De
 			return nil, 0, err
 		}
 		if r != nil {
-			page = append(page, s.decodeDelivery(r, false))
+			page = append(page, s.decodeDelivery(r))
 		}
 	}
 	return page, reached, nil

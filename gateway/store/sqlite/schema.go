@@ -155,6 +155,10 @@ CREATE TABLE changes(
 	at INTEGER NOT NULL,
 	action TEXT NOT NULL, target TEXT, detail TEXT, remote TEXT, agent TEXT
 );
+`, `
+-- packed: NULL: body, or payload, is as it came; 1: a block of S2 (see pack.go).
+ALTER TABLE contents ADD COLUMN packed INTEGER;
+ALTER TABLE events ADD COLUMN packed INTEGER;
 `}
 
 // NewerError says that the database was written by a later version of Switchhook.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,6 +196,9 @@ func (s *Store) runWriter() {
 	defer probe.Stop()
 	var batch []*op
 	for {
+		// Whoever is about to write comes along. Without this the scheduler lets the writer and
+		// the caller it answered last take turns, while all others wait for their 10 ms.
+		runtime.Gosched()
 		batch = s.queue.take(batch[:0])
 		if len(batch) > 0 {
 			if !s.gate.TryLock() { // a checkpoint holds it
