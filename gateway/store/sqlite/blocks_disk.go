@@ -63,6 +63,9 @@ func (tx *tx) remark(id int64, m marks) error {
 // one that is not stored yet.
 func (tx *tx) tallyStored(t tally) error {
 	tx.tally(t)
+	if t.block == blockOf(tx.s.lastRequest) {
+		return nil
+	}
 	if _, err := tx.exec("UPDATE blocks SET requests = requests + ?, events = events + ?, deliveries = deliveries + ?, outcomes = outcomes | ? WHERE id = ?",
 		t.requests, t.events, t.deliveries, t.outcomes, t.block); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 // Variables so that tests need not write so much.
 var (
 	// checkpointFrames of the WAL that are not in the database begin a
-	// checkpoint: 8 MiB.
-	checkpointFrames uint32 = 1 << 10
+	// checkpoint: 2 MiB. More at once keeps the disk busy for so long that commits wait; less moves the same pages more often.
+	checkpointFrames uint32 = 256
 	// restartFrames is from what length on the WAL shall begin anew: 64 MiB.
 	restartFrames uint32 = 8 << 10
 	// restFrames is how much may be left when the writer is held back: 1 MiB.
@@ -41,6 +41,9 @@ func (s *Store) runCheckpoints(ctx context.Context) {
 		case <-s.checkpointNow:
 			s.checkpoint(ctx)
 		case <-tick.C:
+			if f := s.fault.Load(); f != nil && f.due(time.Now()) {
+				s.probe()
+			}
 			if n := s.commits.Load(); n != seen {
 				seen, quiet = n, time.Now()
 			} else if time.Since(quiet) >= idleTruncate && s.walFrames.Load() > keepFrames {
@@ -72,12 +75,11 @@ func (s *Store) checkpoint(ctx context.Context) {
 	if p, ok := s.index.read(); !ok || left > restFrames && p.frames < maxFrames {
 		return
 	}
-	s.gate.Lock()
-	defer s.gate.Unlock()
+	defer s.hold()()
 	s.restart("RESTART")
 }
 
-// restart has the WAL begin anew, while the gate is held. It uses the writer's own
+// restart has the WAL begin anew, while all are held. It uses the writer's own
 // connection: to the others a WAL that begins anew looks like the work of a stranger,
 // which makes them drop all pages they have cached.
 func (s *Store) restart(mode string) bool {
@@ -99,8 +101,7 @@ const writerTimeout = "busy_timeout = 10000"
 // truncate empties the WAL. The mark is taken back first, and durably: a
 // mark of frames that are gone would look like damage.
 func (s *Store) truncate() {
-	s.gate.Lock()
-	defer s.gate.Unlock()
+	defer s.hold()()
 	if s.fault.Load() != nil || !s.restart("RESTART") {
 		return
 	}

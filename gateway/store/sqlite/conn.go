@@ -23,6 +23,13 @@ type conn struct {
 	args  []driver.NamedValue
 }
 
+// dialDeferring is dial for the writer, whose syncs in COMMIT the deferral can put off.
+func dialDeferring(ctx context.Context, path string) (*conn, *deferral, error) {
+	d, option := newDeferral()
+	c, err := dial(ctx, path, "rw"+option)
+	return c, d, err
+}
+
 // dial connects to the file at path. mode is "rw", "rwc" (which creates it) or "ro"; a connection that is
 // "ro" never checkpoints, not even when it is the last one that closes.
 func dial(ctx context.Context, path, mode string) (*conn, error) {

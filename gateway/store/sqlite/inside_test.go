@@ -113,9 +113,9 @@ func TestNeighbours(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	defer s.Close()
 	oops := errors.New("oops")
-	batch := []*op{}
+	var all batch
 	add := func(run func(*tx) error) {
-		batch = append(batch, &op{run: run, done: make(chan error, 1)})
+		all.ops = append(all.ops, &op{run: run, done: make(chan error, 1)})
 	}
 	put := func(key string, then error) func(*tx) error {
 		return func(tx *tx) error {
@@ -134,10 +134,14 @@ func TestNeighbours(t *testing.T) {
 	add(put("a", nil)) // a constraint
 	add(put("dddd", nil))
 	s.gate.Lock()
-	s.commit(batch)
+	ops := slices.Clone(all.ops)
+	if _, owed := s.commit(&all); owed {
+		t.Error("ops that were written one by one are not synced")
+	}
 	s.gate.Unlock()
+	all.answer()
 	var got []string
-	for _, o := range batch {
+	for _, o := range ops {
 		err := <-o.done
 		switch {
 		case err == nil:
@@ -181,13 +185,10 @@ func TestWithdrawn(t *testing.T) {
 	first := make(chan error, 1)
 	one := &op{run: func(*tx) error { return nil }, done: first}
 	s.queue.put(one)
-	for one.state.Load() != opTaken { // and now the writer waits for the gate
-		time.Sleep(time.Millisecond)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	second := make(chan error, 1)
 	wg.Go(func() { second <- s.Append(ctx, small(2)) })
-	for s.queueLen() == 0 {
+	for s.queueLen() < 2 {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
@@ -367,7 +368,7 @@ func TestChurn(t *testing.T) {
 				for i := range count / 8 {
 					rec := small(base + i)
 					rec.Deliveries = nil
-					rec.Request.Body = make([]byte, 20_000)
+					rec.Request.Body = noise(20_000)
 					if err := s.Append(ctx, rec); err != nil {
 						t.Error(err)
 					}

@@ -74,7 +74,15 @@ func unpack(data []byte, form int64) ([]byte, error) {
 	case 0:
 		return data, nil
 	case packedS2:
-		b, err := s2.Decode(nil, data)
+		// A damaged block may claim any size; bodies have 1 GiB at most.
+		n, err := s2.DecodedLen(data)
+		if err == nil && n > 1<<30 {
+			err = s2.ErrTooLarge
+		}
+		var b []byte
+		if err == nil {
+			b, err = s2.Decode(nil, data)
+		}
 		if err != nil {
 			return nil, &packError{err}
 		}

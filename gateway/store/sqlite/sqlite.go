@@ -2,8 +2,8 @@
 // data directory, through modernc.org/sqlite, which needs no C compiler. Only
 // app opens it.
 //
-// All writes go through one goroutine, which commits everything that waits in one transaction with
-// one sync (WAL, synchronous=FULL). Reads have connections of
+// All writes go through one connection, which commits everything that waits in one transaction with
+// one sync (WAL, synchronous=FULL), while the next transaction is made (see writer.go). Reads have connections of
 // their own. Leases are kept in memory.
 //
 // The files are store.db (with -wal and -shm), store.mark (how far the WAL was
@@ -69,10 +69,13 @@ type Store struct {
 
 	// writer
 	queue       queueOfOps
-	gate        sync.Mutex // held while a transaction is made, or must not be
+	gate        sync.Mutex    // held while a transaction is made, or must not be; it guards what follows
+	syncing     chan struct{} // holds one thing, which the goroutine has that syncs the WAL, or keeps it from being synced
 	w           *conn
+	deferral    *deferral
+	wal         *os.File // to sync it
 	stop        chan struct{}
-	writerDone  chan struct{}
+	writing     sync.WaitGroup
 	fault       atomic.Pointer[fault]
 	lastRequest int64            // the number last given
 	subIDs      map[string]int64 // cache
@@ -113,11 +116,12 @@ func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{
 		path: filepath.Join(dir, "store.db"),
 		now:  opt.Now, window: cmp.Or(opt.DedupeWindow, store.DefaultDedupeWindow), log: opt.Logger,
-		stop: make(chan struct{}), writerDone: make(chan struct{}),
+		syncing: make(chan struct{}, 1), stop: make(chan struct{}),
 		subIDs: map[string]int64{}, growing: map[int64]marks{}, leases: newLeases(),
 		readers: make(chan *conn, numReaders), checkpointNow: make(chan struct{}, 1), checkpointDone: make(chan struct{}),
 	}
 	s.queue.wake = make(chan struct{}, 1)
+	s.syncing <- struct{}{}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -264,7 +268,7 @@ func quickCheck(ctx context.Context, c *conn, path string) error {
 // connect opens the connections and starts what runs in the background.
 func (s *Store) connect(clean bool) (err error) {
 	ctx := context.Background()
-	if s.w, err = dial(ctx, s.path, "rw"); err != nil {
+	if s.w, s.deferral, err = dialDeferring(ctx, s.path); err != nil {
 		return err
 	}
 	for _, p := range []string{
@@ -283,6 +287,9 @@ func (s *Store) connect(clean bool) (err error) {
 		}
 	}
 	if err := migrate(ctx, s.w); err != nil {
+		return err
+	}
+	if s.wal, err = os.OpenFile(s.path+"-wal", os.O_RDWR, 0); err != nil {
 		return err
 	}
 	if s.cp, err = dial(ctx, s.path, "rw"); err != nil {
@@ -329,7 +336,10 @@ func (s *Store) connect(clean bool) (err error) {
 	if info, err := os.Stat(s.path); err == nil && !clean && info.Size() > checkLimit {
 		s.check.Go(func() { s.checkMeanwhile(background) })
 	}
-	go s.runWriter()
+	for range writers {
+		s.writing.Add(1)
+		go s.runWriter()
+	}
 	go s.runCheckpoints(background)
 	return s.resumeDeletes(background)
 }
@@ -451,7 +461,7 @@ func (s *Store) Close() error {
 
 	s.queue.close()
 	close(s.stop)
-	<-s.writerDone
+	s.writing.Wait()
 	s.background()
 	<-s.checkpointDone
 	s.check.Wait()
@@ -495,6 +505,9 @@ func (s *Store) release(sound bool) error {
 		// after a sync has failed: so it is one that cannot.
 		closeConns(s.w, s.cp)
 		closeConns(readers...)
+	}
+	if s.wal != nil {
+		errs = append(errs, s.wal.Close())
 	}
 	if s.index != nil {
 		if s.index.shm != nil {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -15,6 +16,8 @@ import (
 // piece, before anything that could tell the difference: a sync, a read, a truncation, a question for the size, the
 // end. SQLite lets others see what a transaction wrote only after it has synced (synchronous=FULL), so nobody reads
 // what is still gathered, and a write that fails makes the sync fail, with the error of the write.
+//
+// A sync can be put off besides, see deferral.
 //
 // The types and calling conventions are those of SQLite (https://www.sqlite.org/c3ref/vfs.html), as translated to Go.
 
@@ -31,6 +34,56 @@ type gatheredFile struct {
 	system uintptr // sqlite3_io_methods of the system
 	at     int64   // where buf goes
 	buf    []byte
+	// deferral is that of the connection, if it has one.
+	deferral *deferral
+	// header: the header was written and not synced. It has to be on the disk before the frames of the last
+	// round are overwritten, or they could be taken for new ones.
+	header bool
+}
+
+// deferral puts off the sync of a connection's WAL that ends a COMMIT: what was gathered is written then, but syncing it is left
+// to whoever set on. It belongs to the goroutine that uses the connection.
+type deferral struct {
+	// on: put off what SQLite wants synced now.
+	on bool
+	// owed: something was put off.
+	owed bool
+}
+
+// deferrals has those of connections that are open or being opened, by the value of their option.
+var (
+	deferrals    sync.Map
+	lastDeferral atomic.Int64
+)
+
+// deferralOption is the parameter of a connection's name, as a C string, that says which deferral it has.
+const deferralOption = "deferral"
+
+// newDeferral makes one and the parameter for the name of its connection.
+func newDeferral() (d *deferral, option string) {
+	d = new(deferral)
+	n := strconv.FormatInt(lastDeferral.Add(1), 10)
+	deferrals.Store(n, d)
+	return d, "&" + deferralOption + "=" + n
+}
+
+// deferralOf finds the deferral that the name of a file asks for, and keeps it for that file alone.
+func deferralOf(tls *libc.TLS, name uintptr) *deferral {
+	if name == 0 {
+		return nil
+	}
+	key, err := libc.CString(deferralOption)
+	if err != nil {
+		return nil
+	}
+	defer libc.Xfree(tls, key)
+	value := sqlite3.Xsqlite3_uri_parameter(tls, name, key)
+	if value == 0 {
+		return nil
+	}
+	d, _ := deferrals.LoadAndDelete(libc.GoString(value))
+	found, _ := d.(*deferral)
+	return found
 }
 
 var (
@@ -108,7 +161,7 @@ func gatherOpen(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags ui
 		m.FxTruncate, m.FxSync, m.FxFileSize = function(gatherTruncate), function(gatherSync), function(gatherFileSize)
 		gatherMethods.of[system] = own
 	}
-	gathered.Store(file, &gatheredFile{system: system})
+	gathered.Store(file, &gatheredFile{system: system, deferral: deferralOf(tls, name)})
 	f.FpMethods = own
 	return rc
 }
@@ -149,6 +202,7 @@ func gatherWrite(tls *libc.TLS, file, buf uintptr, amount int32, offset int64) i
 	if len(g.buf) == 0 {
 		g.at = offset
 	}
+	g.header = g.header || offset == 0
 	g.buf = append(g.buf, unsafe.Slice((*byte)(pointer(buf)), amount)...)
 	return sqlite3.SQLITE_OK
 }
@@ -174,6 +228,11 @@ func gatherSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	if rc := g.flush(tls, file); rc != sqlite3.SQLITE_OK {
 		return rc
 	}
+	if d := g.deferral; d != nil && d.on && !g.header {
+		d.owed = true
+		return sqlite3.SQLITE_OK
+	}
+	g.header = false
 	return callable[func(*libc.TLS, uintptr, int32) int32](methods(g.system).FxSync)(tls, file, flags)
 }
 

@@ -257,25 +257,27 @@ func (w *walReader) next() (*frame, error) {
 	return fr, nil
 }
 
-// follows says whether a transaction was committed after the one that the bad
-// frame belongs to. A commit is synced before the next one is written, so a
-// frame that continues from a commit mark beyond the bad frame proves that the
+// follows says whether two transactions were committed from the one on that the bad
+// frame belongs to, and a third was begun. A commit is synced before the next but one is written (see writer.go), so a
+// frame that continues from the second commit mark proves that the
 // bad one had been whole on the disk. What was never synced leaves no such
 // proof: frames of one transaction may reach the disk in any order, but
 // nothing follows them, and frames left over from before do not continue them.
 func (w *walReader) follows(bad *frame, salt [8]byte) (bool, error) {
-	committed := bad.salt == salt && bad.commit != 0
-	for first := true; ; first = false {
+	last := bad.salt == salt && bad.commit != 0
+	commits := 0
+	for {
+		if last {
+			commits++
+		}
 		fr, err := w.next()
 		if fr == nil || err != nil {
 			return false, err
 		}
-		if committed && fr.chained && fr.salt == salt {
+		if commits >= 2 && last && fr.chained && fr.salt == salt {
 			return true, nil
 		}
-		// A bad frame with the commit mark may be bad in its checksum, from which
-		// the next one does not continue then: look one further.
-		committed = fr.salt == salt && fr.commit != 0 || first && committed
+		last = fr.salt == salt && fr.commit != 0
 	}
 }
 

@@ -12,6 +12,19 @@ import (
 	"switchhook/gateway/store"
 )
 
+// Two goroutines write, in turns. While one waits for the disk to sync what it committed, the other makes the next
+// transaction, to which it adds what comes in until that sync is done. So the disk and the processors work at the same time,
+// and what waits for the disk grows into one transaction.
+//
+// For this SQLite's own sync in COMMIT is put off (see deferral) and made up for by the goroutine that committed, after it has let the
+// other one in; nobody is told before. At any moment at most two transactions are not synced: one whose sync is under
+// way, and the one that is made. The second is written to the WAL before the first is known to be durable, which is in
+// order since a WAL is recovered from its beginning: the second cannot be there without the first. Checkpoints sync the
+// WAL themselves before they move anything to the database.
+
+// writers is how many goroutines write.
+const writers = 2
+
 // Bounds of one transaction: enough that a sync is shared by all who wait, not
 // so much that the first waits long for the last.
 const (
@@ -88,32 +101,71 @@ func (q *queueOfOps) put(o *op) bool {
 	}
 	q.mu.Unlock()
 	if !closed {
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+		q.signal()
 	}
 	return !closed
 }
 
-// take moves the next batch to into.
-func (q *queueOfOps) take(into []*op) []*op {
+// take moves to a batch what it has room for. What is left wakes the next one.
+func (q *queueOfOps) take(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n, size := 0, int64(0)
-	for n < len(q.ops) && n < maxBatchOps && (n == 0 || size+q.ops[n].size <= maxBatchBytes) {
+	n := 0
+	for n < len(q.ops) && !b.full(q.ops[n].size) {
 		o := q.ops[n]
 		n++
 		if o.state.CompareAndSwap(opQueued, opTaken) {
-			size += o.size
-			into = append(into, o)
+			b.size += o.size
+			b.ops = append(b.ops, o)
 		}
 	}
 	if rest := copy(q.ops, q.ops[n:]); rest < len(q.ops) {
 		clear(q.ops[rest:])
 		q.ops = q.ops[:rest]
 	}
-	return into
+	if b.closed = len(q.ops) > 0; b.closed {
+		q.signal()
+	}
+}
+
+// signal wakes a writer.
+func (q *queueOfOps) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// batch is what one transaction is made of.
+type batch struct {
+	ops  []*op
+	errs []error // of each op
+	size int64
+	// closed: there was no room for more
+	closed bool
+}
+
+// full says whether there is no room for another op.
+func (b *batch) full(size int64) bool {
+	return len(b.ops) >= maxBatchOps || len(b.ops) > 0 && b.size+size > maxBatchBytes
+}
+
+// fail makes err the result of all ops of which it is not known that they failed for a reason of their own.
+func (b *batch) fail(err error) {
+	for i := range b.errs {
+		if b.errs[i] == nil {
+			b.errs[i] = err
+		}
+	}
+}
+
+func (b *batch) answer() {
+	for i, o := range b.ops {
+		o.done <- b.errs[i]
+	}
+	clear(b.ops)
+	clear(b.errs)
+	b.ops, b.errs, b.size, b.closed = b.ops[:0], b.errs[:0], 0, false
 }
 
 func (q *queueOfOps) close() {
@@ -189,50 +241,74 @@ func (s *Store) recovered() {
 	}
 }
 
-// runWriter commits what is queued until the queue is closed and empty.
+// runWriter commits what is queued, in turns with the other writer, until the queue is closed and empty.
 func (s *Store) runWriter() {
-	defer close(s.writerDone)
-	probe := time.NewTicker(probeInterval)
-	defer probe.Stop()
-	var batch []*op
+	defer s.writing.Done()
+	var b batch
 	for {
-		// Whoever is about to write comes along. Without this the scheduler lets the writer and
-		// the caller it answered last take turns, while all others wait for their 10 ms.
-		runtime.Gosched()
-		batch = s.queue.take(batch[:0])
-		if len(batch) > 0 {
-			if !s.gate.TryLock() { // a checkpoint holds it
-				t := time.Now()
-				s.gate.Lock()
-				s.stall.Store(max(s.stall.Load(), int64(time.Since(t))))
-			}
-			s.commit(batch)
-			s.gate.Unlock()
-			clear(batch)
-			continue
-		}
 		select {
 		case <-s.queue.wake:
-		case <-probe.C:
-			if f := s.fault.Load(); f != nil && f.due(time.Now()) {
-				s.gate.Lock()
-				s.probe()
-				s.gate.Unlock()
-			}
+			s.turn(&b)
 		case <-s.stop:
-			s.queue.mu.Lock()
-			empty := len(s.queue.ops) == 0
-			s.queue.mu.Unlock()
-			if empty {
-				return
+			for s.turn(&b) {
 			}
+			return
 		}
+	}
+}
+
+// turn commits what waits, if anything does, and tells the callers.
+func (s *Store) turn(b *batch) bool {
+	s.gate.Lock()
+	// Whoever is about to write comes along. Without this the scheduler lets the writer and
+	// the caller that it answered last take turns, and the others wait.
+	runtime.Gosched()
+	if s.queue.take(b); len(b.ops) == 0 {
+		s.gate.Unlock()
+		return false
+	}
+	p, owed := s.commit(b)
+	s.gate.Unlock()
+	if owed {
+		err := syncData(s.wal)
+		if err != nil {
+			b.fail(s.fail("writing", &commitError{fmt.Errorf("syncing the WAL: %w", err)}))
+		} else {
+			s.synced(p)
+		}
+		s.syncing <- struct{}{}
+	}
+	b.answer()
+	return true
+}
+
+// synced notes that all is durable up to p. The caller has s.syncing.
+func (s *Store) synced(p progress) {
+	s.recovered()
+	if p.state == markOpen {
+		s.index.note(p.mark) //nolint:errcheck // a mark that cannot be written is a smaller net, not a broken store
+	}
+}
+
+// hold keeps everybody from writing: no transaction is made, and none is unsynced. It returns what lets them go on.
+func (s *Store) hold() (release func()) {
+	s.gate.Lock()
+	<-s.syncing
+	began := time.Now()
+	return func() {
+		s.stall.Store(max(s.stall.Load(), int64(time.Since(began))))
+		s.syncing <- struct{}{}
+		s.gate.Unlock()
 	}
 }
 
 // probe tries whether there is room for a small transaction again, after what is in the
 // WAL was moved, which makes room in it.
 func (s *Store) probe() {
+	defer s.hold()()
+	if f := s.fault.Load(); f == nil || !f.due(time.Now()) {
+		return
+	}
 	s.w.script("PRAGMA wal_checkpoint(PASSIVE)") //nolint:errcheck // the write below tells
 	tx := &tx{conn: s.w, s: s}
 	err := tx.begin()
@@ -245,9 +321,7 @@ func (s *Store) probe() {
 	if err != nil {
 		tx.rollback()
 		s.fail("trying whether there is room", err)
-		return
 	}
-	s.recovered()
 }
 
 func (tx *tx) begin() error {
@@ -255,13 +329,25 @@ func (tx *tx) begin() error {
 	return err
 }
 
-// commitNow commits, and notes how far the WAL is.
+// commitNow commits, and notes how far the WAL is. All that was committed before is synced.
 func (tx *tx) commitNow() error {
 	if _, err := tx.exec("COMMIT"); err != nil {
 		return err
 	}
-	tx.s.committed()
+	tx.s.synced(tx.s.committed())
 	return nil
+}
+
+// commitLater commits and leaves the sync, where it is owed, to the caller. p is how far the WAL is then.
+func (tx *tx) commitLater() (p progress, owed bool, err error) {
+	d := tx.s.deferral
+	d.on, d.owed = true, false
+	_, err = tx.exec("COMMIT")
+	d.on = false
+	if err != nil {
+		return p, false, err
+	}
+	return tx.s.committed(), d.owed, nil
 }
 
 // rollback ends the transaction. SQLite may have done so itself.
@@ -270,52 +356,110 @@ func (tx *tx) rollback() {
 	tx.s.forget()
 }
 
-// commit runs a batch in one transaction and tells the callers. In the rare
+// commit runs a batch in one transaction, and what comes in until the sync before it is done. In the rare
 // case that an op fails after it wrote, all is rolled back and every op gets
-// a transaction of its own.
-func (s *Store) commit(batch []*op) {
+// a transaction of its own. With owed the caller has s.syncing, is to sync the WAL up to p, and then to give it back.
+func (s *Store) commit(b *batch) (p progress, owed bool) {
 	if f := s.fault.Load(); f != nil && !f.due(time.Now()) {
-		answer(batch, f.err)
-		return
+		b.errs = make([]error, len(b.ops))
+		b.fail(f.err)
+		return p, false
 	}
-	errs := make([]error, len(batch))
 	tx := &tx{conn: s.w, s: s}
-	inOp, err := s.attempt(tx, batch, errs)
-	if inOp && gradeOf(err) == ofCall && len(batch) > 1 {
-		err = nil
-		for i := range batch {
-			if err == nil || gradeOf(err) == ofCall {
-				_, err = s.attempt(tx, batch[i:i+1], errs[i:i+1])
-				if err != nil && gradeOf(err) != ofCall {
-					err = s.fail("writing", err)
-				}
-			}
-			if err != nil {
-				errs[i] = err
-			}
+	defer func() {
+		if !owed {
+			s.syncing <- struct{}{}
 		}
-	} else if err != nil {
+	}()
+	inOp, err := s.attempt(tx, b)
+	if err == nil {
+		if p, owed, err = tx.commitLater(); err == nil {
+			tx.applied()
+			if !owed { // SQLite has synced
+				s.synced(p)
+			}
+			return p, owed
+		}
+		err = &commitError{err}
+	}
+	tx.undo(0, 0, 0)
+	tx.rollback()
+	if !inOp || gradeOf(err) != ofCall || len(b.ops) == 1 {
 		if gradeOf(err) != ofCall {
 			err = s.fail("writing", err)
 		}
-		for i := range errs {
-			errs[i] = err
+		for i := range b.errs {
+			b.errs[i] = err
+		}
+		return p, false
+	}
+	err = nil
+	for i, o := range b.ops {
+		if err == nil {
+			var refused error
+			if refused, err = s.alone(tx, o); err == nil {
+				b.errs[i] = refused
+				continue
+			}
+			if gradeOf(err) == ofCall {
+				b.errs[i], err = err, nil
+				continue
+			}
+			err = s.fail("writing", err)
+		}
+		b.errs[i] = err
+	}
+	return p, false
+}
+
+// attempt runs the ops of a batch, and what it takes from the queue besides until what was committed before is synced,
+// in a transaction that it leaves open. It returns with s.syncing taken. Errors of ops that wrote nothing are
+// in b.errs; any other error is returned. inOp: it was an op that failed.
+func (s *Store) attempt(tx *tx, b *batch) (inOp bool, err error) {
+	if err = tx.begin(); err == nil {
+		err = s.closeBlocks(tx)
+	}
+	for i := 0; ; i++ {
+		if i == len(b.ops) {
+			select {
+			case <-s.syncing:
+				return inOp, err
+			case <-s.joining(b, err):
+				s.queue.take(b)
+			}
+			i--
+			continue
+		}
+		b.errs = append(b.errs[:i], nil)
+		if err == nil {
+			if b.errs[i], err = tx.try(b.ops[i]); err != nil {
+				inOp = true
+			}
 		}
 	}
-	for i, o := range batch {
-		o.done <- errs[i]
-	}
 }
 
-func answer(batch []*op, err error) {
-	for _, o := range batch {
-		o.done <- err
+// joining says that there may be more for a batch; never, when it takes no more.
+func (s *Store) joining(b *batch, err error) <-chan struct{} {
+	if err != nil || b.closed {
+		return nil
 	}
+	return s.queue.wake
 }
 
-// attempt makes one transaction of the ops. Errors of ops that wrote nothing are
-// in errs; any other error is returned, and then nothing was written. inOp: it was an op that failed.
-func (s *Store) attempt(tx *tx, batch []*op, errs []error) (inOp bool, err error) {
+// try runs an op. refused is the error of one that wrote nothing.
+func (tx *tx) try(o *op) (refused, err error) {
+	tallies, leased, after := len(tx.tallies), len(tx.leased), len(tx.after)
+	err = o.run(tx)
+	if r, ok := errors.AsType[refusal](err); ok {
+		tx.undo(tallies, leased, after)
+		return r.error, nil
+	}
+	return nil, err
+}
+
+// alone runs an op in a transaction of its own, while all that was committed before is synced.
+func (s *Store) alone(tx *tx, o *op) (refused, err error) {
 	defer func() {
 		if err != nil {
 			tx.undo(0, 0, 0)
@@ -323,45 +467,37 @@ func (s *Store) attempt(tx *tx, batch []*op, errs []error) (inOp bool, err error
 		}
 	}()
 	if err := tx.begin(); err != nil {
-		return false, err
+		return nil, err
 	}
 	if err := s.closeBlocks(tx); err != nil {
-		return false, err
+		return nil, err
 	}
-	for i, o := range batch {
-		tallies, leased, after := len(tx.tallies), len(tx.leased), len(tx.after)
-		errs[i] = nil
-		err := o.run(tx)
-		if r, ok := errors.AsType[refusal](err); ok {
-			errs[i] = r.error
-			tx.undo(tallies, leased, after)
-			continue
-		}
-		if err != nil {
-			return true, err
-		}
+	if refused, err = tx.try(o); err != nil {
+		return nil, err
 	}
 	if err := tx.commitNow(); err != nil {
-		return false, &commitError{err}
+		return nil, &commitError{err}
 	}
-	s.recovered()
-	s.blocks.apply(tx.tallies)
+	tx.applied()
+	return refused, nil
+}
+
+// applied does what is wanted done in memory, now that the transaction is committed.
+func (tx *tx) applied() {
+	tx.s.blocks.apply(tx.tallies)
 	for _, f := range tx.after {
 		f()
 	}
 	tx.tallies, tx.leased, tx.after = tx.tallies[:0], tx.leased[:0], tx.after[:0]
-	return false, nil
 }
 
-// committed notes how far the WAL is, after a commit.
-func (s *Store) committed() {
+// committed looks how far the WAL is, after a commit, and has it checkpointed when it is far enough.
+func (s *Store) committed() progress {
 	p, ok := s.index.read()
 	if !ok {
-		return
+		return progress{}
 	}
 	s.walFrames.Store(p.frames)
-	// A mark that cannot be written is a smaller net, not a broken store.
-	s.index.note(p.mark) //nolint:errcheck // see above
 	s.commits.Add(1)
 	if p.frames-p.backfilled >= checkpointFrames {
 		select {
@@ -369,6 +505,7 @@ func (s *Store) committed() {
 		default:
 		}
 	}
+	return p
 }
 
 // forget drops what the writer knows of the database, after a rollback.

@@ -15,3 +15,12 @@ func allocate(f *os.File, size int64) error {
 	}
 	return err
 }
+
+// syncData makes what was written to a file durable, its size included.
+func syncData(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
+			return os.NewSyscallError("fdatasync", err)
+		}
+	}
+}
