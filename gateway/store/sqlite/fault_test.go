@@ -312,7 +312,7 @@ func TestFullDisk(t *testing.T) {
 			record := func(n int) *hook.Record {
 				rec := small(n)
 				if c.body > 0 {
-					rec.Request.Body = append(rec.Request.Body, make([]byte, c.body)...)
+					rec.Request.Body = append(rec.Request.Body, noise(c.body)...)
 				}
 				return rec
 			}
