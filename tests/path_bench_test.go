@@ -189,7 +189,7 @@ func TestPathAllocations(t *testing.T) {
 			t.Fatalf("status %d: %s", resp.Status, resp.Body)
 		}
 	})
-	if limit := 275.0; n > limit {
+	if limit := 262.0; n > limit {
 		t.Errorf("%v allocations, more than %v", n, limit)
 	} else {
 		t.Logf("%v allocations", n)

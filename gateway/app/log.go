@@ -18,8 +18,7 @@ func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
 	if rec.Failure != nil {
 		level = slog.LevelWarn
 	}
-	ctx := context.Background()
-	if !l.log.Enabled(ctx, level) {
+	if !l.log.Enabled(context.Background(), level) {
 		return
 	}
 	r := rec.Request
@@ -39,7 +38,14 @@ func (l *requestLog) Stored(rec *hook.Record, took time.Duration) {
 	if rec.Failure != nil {
 		attrs = append(attrs, failure(rec)...)
 	}
-	l.log.LogAttrs(ctx, level, "request", attrs...)
+	l.line(level, attrs...)
+}
+
+// line does what slog.Logger.LogAttrs does, but that it does not look where in the code it was called.
+func (l *requestLog) line(level slog.Level, attrs ...slog.Attr) {
+	r := slog.NewRecord(time.Now(), level, "request", 0)
+	r.AddAttrs(attrs...)
+	_ = l.log.Handler().Handle(context.Background(), r) // nowhere left to complain
 }
 
 // failure is what the log says of a failure.
@@ -68,7 +74,10 @@ func (l *requestLog) Turned(t ingest.Turned) {
 	if t.Kind == "unavailable" {
 		level = slog.LevelError
 	}
-	l.log.LogAttrs(context.Background(), level, "request", slog.String("id", t.ID), slog.String("workspace", t.Workspace), slog.String("integration", t.Integration),
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	l.line(level, slog.String("id", t.ID), slog.String("workspace", t.Workspace), slog.String("integration", t.Integration),
 		slog.String("webhook", t.Webhook), slog.String("outcome", t.Kind), slog.Int("status", t.Status), slog.Int("bytes", t.BodySize),
 		slog.String("reason", t.Reason), short("took", t.Took))
 }

@@ -129,9 +129,11 @@ func (a *argument) make(key string) goja.Value {
 		return rt.ToValue(req.ReceivedAt.UTC().Format("2006-01-02T15:04:05.000Z"))
 	case "state":
 		o := rt.NewObject()
-		for k, v := range in.State {
-			define(o, k, rt.ToValue(v))
-		}
+		jsvalue.Fill(o, func(set func(string, goja.Value)) {
+			for k, v := range in.State {
+				set(k, rt.ToValue(v))
+			}
+		})
 		return o
 	}
 	return goja.Undefined()
@@ -191,25 +193,20 @@ func (c *call) reject(err error) {
 // makeHeaders makes an object with lower-case names and repeated values joined.
 func (c *call) makeHeaders(headers hook.Headers) goja.Value {
 	o := c.rt.NewObject()
-	for i, h := range headers {
-		name := strings.ToLower(h.Name)
-		value, repeated := h.Value, false
-		for _, before := range headers[:i] {
-			if len(before.Name) == len(h.Name) && strings.EqualFold(before.Name, h.Name) {
-				repeated = true
-				break
+	jsvalue.Fill(o, func(set func(string, goja.Value)) {
+		for i, h := range headers {
+			if headers[:i].Has(h.Name) {
+				continue
 			}
-		}
-		if repeated {
-			continue
-		}
-		for _, after := range headers[i+1:] {
-			if len(after.Name) == len(h.Name) && strings.EqualFold(after.Name, h.Name) {
-				value += ", " + after.Value
+			value := h.Value
+			for _, after := range headers[i+1:] {
+				if len(after.Name) == len(h.Name) && strings.EqualFold(after.Name, h.Name) {
+					value += ", " + after.Value
+				}
 			}
+			set(strings.ToLower(h.Name), c.rt.ToValue(jsvalue.ToUTF8(value)))
 		}
-		define(o, name, c.rt.ToValue(jsvalue.ToUTF8(value)))
-	}
+	})
 	return o
 }
 

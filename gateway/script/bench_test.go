@@ -105,9 +105,9 @@ func TestAllocations(t *testing.T) {
 		limit float64
 		code  string
 	}{
-		"nothing":      {72, `export default function handle() {}`},
-		"pass-through": {262, passThrough},
-		"changed":      {385, `export default function handle({ data }) { data.seen = true; return { events: [{ selector: "a", payload: data }, { selector: "b", payload: data }] } }`},
+		"nothing":      {66, `export default function handle() {}`},
+		"pass-through": {236, passThrough},
+		"changed":      {352, `export default function handle({ data }) { data.seen = true; return { events: [{ selector: "a", payload: data }, { selector: "b", payload: data }] } }`},
 	} {
 		e, p, in := prepare(t, c.code)
 		n := testing.AllocsPerRun(100, func() {

@@ -228,6 +228,9 @@ func (c *container) Keys() []string { return nil }
 
 // fill gives the object its members.
 func (c *container) fill() {
+	prototype := c.object.Prototype()
+	bare(c.object, nil)
+	defer bare(c.object, prototype)
 	if c.array {
 		for i, v := range c.items() {
 			define(c.object, strconv.Itoa(i), v)
@@ -307,10 +310,24 @@ func (c *container) items() []goja.Value {
 	return c.values
 }
 
-// define makes an ordinary property. Not Set: that would run a setter that the handler put on
-// Object.prototype, and take __proto__ for the prototype.
+// Fill gives an object that no code has met yet the members that each hands to its argument, as ordinary properties.
+func Fill(o *goja.Object, each func(set func(key string, v goja.Value))) {
+	prototype := o.Prototype()
+	bare(o, nil)
+	each(func(key string, v goja.Value) { define(o, key, v) })
+	bare(o, prototype)
+}
+
+// define makes an ordinary property of an object without a prototype: with one it would run a setter that the handler put on
+// Object.prototype, and take __proto__ for the prototype. Object.DefineDataProperty would need none of that, and costs three times as much.
 func define(o *goja.Object, key string, v goja.Value) {
-	if err := o.DefineDataProperty(key, v, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE); err != nil {
+	if err := o.Set(key, v); err != nil {
+		panic(err)
+	}
+}
+
+func bare(o, prototype *goja.Object) {
+	if err := o.SetPrototype(prototype); err != nil {
 		panic(err)
 	}
 }
