@@ -141,3 +141,35 @@ func TestHalfOfThePool(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestSlowConnector: a connector whose calls are slow leaves processors to others, where there are others.
+func TestSlowConnector(t *testing.T) {
+	for _, others := range []bool{false, true} {
+		e := engine(t, worker.Options{Timeout: 300 * time.Millisecond, KillAfter: 20 * time.Second, Size: 4})
+		bad, good := build(t, "bad", `export default function handle() { for (;;); }`), build(t, "good", pushCode)
+		if f := failure(t, e, bad); f.Failure.Kind != "timeout" {
+			t.Fatal(f)
+		}
+		in := pushInput()
+		in.Timeout = 20 * time.Second
+		if others {
+			if _, err := e.Handle(context.Background(), good, in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { _, _ = e.Handle(context.Background(), bad, pushInput()) })
+		}
+		want := map[bool]int{false: 2, true: 1}[others] // of the three, which run
+		most := 0
+		for s := e.Stats(); s.Busy+s.Waiting > 0 || most == 0; s = e.Stats() {
+			most = max(most, s.Busy)
+			time.Sleep(time.Millisecond)
+		}
+		wg.Wait()
+		if most != want {
+			t.Errorf("others %v: %d calls ran at once, not %d", others, most, want)
+		}
+	}
+}

@@ -25,6 +25,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	lanes   map[string]*lane
+	recent  [2]use     // the lane that was called last, and the one before it
 	waiting []*lane    // that have calls and want a worker, in turn
 	active  []*process // that take calls
 	idle    []*process // those of active without calls, the last used last
@@ -48,7 +49,14 @@ type lane struct {
 	queue     []*call // that no worker has
 	workers   []*process
 	pace      time.Duration // how long a call takes, of late
+	slow      time.Time     // when one was last slow, or ended its worker
 	waits     bool          // is in Engine.waiting
+}
+
+// use is when a lane was called.
+type use struct {
+	lane *lane
+	at   time.Time
 }
 
 // call is one call of a program.
@@ -84,6 +92,9 @@ const (
 	// slowAt is when a call is slow, so that its worker gets less of the processors. It has done
 	// its duty with that call, for priorities cannot be raised again.
 	slowAt = 100 * time.Millisecond
+	// slowFor is how long a lane that had a slow call, or one that ended its worker, gets half of its workers only
+	// where other lanes are called: so it leaves them half of the processors.
+	slowFor = 10 * time.Second
 	// idleFor is how long a worker that is not needed stays.
 	idleFor = time.Minute
 )
@@ -138,6 +149,10 @@ func (e *Engine) submit(c *call) bool {
 		l = &lane{connector: c.program.Connector}
 		e.lanes[l.connector] = l
 	}
+	if e.recent[0].lane != l {
+		e.recent[1] = e.recent[0]
+	}
+	e.recent[0] = use{l, time.Now()}
 	e.calls.Add(1)
 	l.queue = append(l.queue, c)
 	e.serve(l)
@@ -163,7 +178,7 @@ func (e *Engine) serve(l *lane) {
 			}
 		}
 	}
-	for len(l.queue) > 0 && len(l.workers) < e.share {
+	for len(l.queue) > 0 && len(l.workers) < e.most(l) {
 		w := e.free()
 		if w == nil {
 			break
@@ -215,10 +230,26 @@ func (e *Engine) detach(w *process) {
 	}
 }
 
+// most is how many workers a lane may have now.
+func (e *Engine) most(l *lane) int {
+	if l.slow.IsZero() {
+		return e.share
+	}
+	since := time.Now().Add(-slowFor)
+	other := e.recent[0]
+	if other.lane == l {
+		other = e.recent[1]
+	}
+	if l.slow.After(since) && other.at.After(since) {
+		return max(1, e.share/2)
+	}
+	return e.share
+}
+
 // contested reports whether another lane waits for a worker.
 func (e *Engine) contested(l *lane) bool {
 	for _, other := range e.waiting {
-		if other != l && len(other.workers) < e.share {
+		if other != l && len(other.workers) < e.most(other) {
 			return true
 		}
 	}
@@ -262,7 +293,7 @@ func (e *Engine) fill(w *process) {
 func (e *Engine) next(w *process) {
 	e.detach(w)
 	for i, l := range e.waiting {
-		if len(l.workers) >= e.share {
+		if len(l.workers) >= e.most(l) {
 			continue
 		}
 		e.waiting = slices.Delete(e.waiting, i, i+1)
@@ -299,10 +330,10 @@ func (e *Engine) answered(w *process, sequence uint64, fields []byte, rest bool)
 		if len(w.sent) == 0 {
 			e.retire(w)
 		}
-	case len(w.sent) == 0 && (len(l.queue) == 0 || e.contested(l)):
+	case len(w.sent) == 0 && (len(l.queue) == 0 || e.contested(l) || len(l.workers) > e.most(l)):
 		e.queue(l)
 		e.next(w)
-	case len(w.sent) <= l.ahead()/2 && !e.contested(l):
+	case len(w.sent) <= l.ahead()/2 && !e.contested(l) && len(l.workers) <= e.most(l):
 		e.fill(w)
 	}
 	e.queue(l)
@@ -353,6 +384,7 @@ func (e *Engine) tick() {
 			e.lookAt(at)
 		case now.Sub(w.since) >= slowAt:
 			w.yield()
+			w.lane.slow = now
 			e.lookAt(at)
 		default:
 			e.lookAt(w.since.Add(slowAt))
@@ -416,6 +448,9 @@ func (e *Engine) ended(w *process) {
 		c.worker = nil
 		if c.sequence == began && why.end != endDistrust {
 			guilty = c
+			if l != nil {
+				l.slow = time.Now()
+			}
 			continue
 		}
 		if c.deaths++; c.deaths < maxDeaths && !e.closed {
