@@ -151,9 +151,12 @@ func hideSecrets(doc *document.Document) {
 	doc.Hide(hidden...)
 }
 
+// secretKeys is sorted, since it is looked for as many names as there are subscriptions.
+var secretKeys = []string{"headers", "parameters", "password", "secret", "secrets", "token", "urlKey"}
+
 func isSecretKey(key string) bool {
 	word := strings.ToLower(key)
-	return diagnostic.Nearest(key, []string{"token", "secret", "secrets", "urlKey", "password", "headers", "parameters"}) != "" ||
+	return diagnostic.Nearest(key, secretKeys) != "" ||
 		strings.Contains(word, "token") || strings.Contains(word, "secret") || strings.Contains(word, "password") ||
 		slices.Contains([]string{"headers", "parameters", "urlkey"}, word)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // DidYouMean returns `did you mean "x"?` for the candidate that word is most
@@ -20,12 +21,15 @@ func DidYouMean(word string, candidates []string) string {
 func Nearest(word string, candidates []string) string {
 	best, bestDistance := "", 1<<30
 	plainWord := plain(word)
-	for _, c := range slices.Sorted(slices.Values(candidates)) {
+	if !slices.IsSorted(candidates) {
+		candidates = slices.Sorted(slices.Values(candidates))
+	}
+	for _, c := range candidates {
 		if c == word || c == "" {
 			continue
 		}
 		distance, plainCandidate := 0, plain(c)
-		if string(plainCandidate) != string(plainWord) {
+		if !slices.Equal(plainCandidate, plainWord) {
 			// What counts is the share of letters that differ; where all do, nothing is left of the word.
 			limit := max(1, len(plainCandidate)/3)
 			if len(plainWord)-len(plainCandidate) > limit || len(plainCandidate)-len(plainWord) > limit {
@@ -45,7 +49,18 @@ func Nearest(word string, candidates []string) string {
 
 // plain is what is left of a word without case, dashes, underscores and spaces.
 func plain(s string) []rune {
-	return []rune(strings.ToLower(separators.Replace(s)))
+	letters := make([]rune, 0, len(s))
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			return []rune(strings.ToLower(separators.Replace(s)))
+		case 'A' <= c && c <= 'Z':
+			letters = append(letters, rune(c+'a'-'A'))
+		case c != '-' && c != '_' && c != ' ':
+			letters = append(letters, rune(c))
+		}
+	}
+	return letters
 }
 
 var separators = strings.NewReplacer("-", "", "_", "", " ", "")
@@ -56,7 +71,8 @@ func editDistance(a, b []rune) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 1 << 20
 	}
-	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	var room [3][65]int
+	before, above, row := room[0][:len(b)+1], room[1][:len(b)+1], room[2][:len(b)+1]
 	for j := range above {
 		above[j] = j
 	}

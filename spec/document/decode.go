@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"switchhook/spec/diagnostic"
@@ -244,7 +245,7 @@ func (d *decoding) decodeStruct(n *Node, v reflect.Value) {
 		return
 	}
 	fields := fieldsOf(v.Type())
-	filled := make(map[int]string, len(fields))
+	filled := make([]string, len(fields)) // the keys that filled them
 	for _, e := range n.entries {
 		i := slices.IndexFunc(fields, func(f structField) bool { return slices.Contains(f.names, e.Key) })
 		if i < 0 {
@@ -253,7 +254,7 @@ func (d *decoding) decodeStruct(n *Node, v reflect.Value) {
 			}
 			continue
 		}
-		if other, twice := filled[i]; twice {
+		if other := filled[i]; other != "" {
 			d.add(e.KeyNode.Errorf("duplicate-key", "%q and %q are the same thing; keep one", other, e.Key))
 			continue
 		}
@@ -267,15 +268,22 @@ func (d *decoding) decodeStruct(n *Node, v reflect.Value) {
 	d.missing(n, fields, filled)
 }
 
-func (d *decoding) missing(n *Node, fields []structField, filled map[int]string) {
+// missing reports the required fields that no key filled; filled is nil when there are no keys.
+func (d *decoding) missing(n *Node, fields []structField, filled []string) {
 	for i, f := range fields {
-		if _, have := filled[i]; f.required && !have {
+		if f.required && (filled == nil || filled[i] == "") {
 			d.add(n.Errorf("missing-key", "the key %q is missing", f.names[0]))
 		}
 	}
 }
 
+// known has the fields of struct types that were asked for: reflect.Type -> []structField.
+var known sync.Map
+
 func fieldsOf(t reflect.Type) []structField {
+	if fields, ok := known.Load(t); ok {
+		return fields.([]structField)
+	}
 	var fields []structField
 	for i := range t.NumField() {
 		tag, ok := t.Field(i).Tag.Lookup("yaml")
@@ -285,6 +293,7 @@ func fieldsOf(t reflect.Type) []structField {
 		names, flags, _ := strings.Cut(tag, ",")
 		fields = append(fields, structField{index: i, names: strings.Split(names, "|"), required: flags == "required"})
 	}
+	known.Store(t, fields)
 	return fields
 }
 

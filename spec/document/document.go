@@ -68,25 +68,25 @@ type Document struct {
 // Node is a value in a document. Aliases and merge keys are resolved.
 type Node struct {
 	Kind Kind
-	// Line and Column count from 1, Column in characters. Those of an alias are where the alias stands.
-	Line, Column int
-	// Value is the text of a scalar (for a string: its value).
-	Value string
 	// Quoted reports that a scalar was in quotes or a block, so it is meant as a string.
 	Quoted bool
-	// Tag is a local tag such as "!exact"; "" for none.
-	Tag string
 	// Block reports a block scalar (| or >): the text begins on the line
 	// after Line, indented. See Code.
 	Block bool
 	// Folded reports a block scalar of the kind >, whose lines are joined, so that what it contains
 	// has other lines than the file.
-	Folded bool
+	Folded   bool
+	expanded bool // here, where it takes no room: there are many nodes
+	// Line and Column count from 1, Column in characters. Those of an alias are where the alias stands.
+	Line, Column int
+	// Value is the text of a scalar (for a string: its value).
+	Value string
+	// Tag is a local tag such as "!exact"; "" for none.
+	Tag string
 
-	entries  []Entry
-	items    []*Node
-	doc      *Document
-	expanded bool
+	entries []Entry
+	items   []*Node
+	doc     *Document
 	// alias is the name of the alias that stands at Line and Column; the
 	// text itself then is at the anchor, from.
 	alias string

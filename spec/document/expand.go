@@ -16,9 +16,12 @@ func ParseExpandable(file string, source []byte) (*Document, diagnostic.List) {
 	// Within references, what has a meaning to YAML is replaced by characters
 	// that have none and that the source does not use, one for one so that
 	// columns stay right, and put back afterwards.
+	if len(source) > MaxSize || !bytes.Contains(source, []byte("${")) {
+		return Parse(file, source)
+	}
 	const special = "{}[],:# "
 	free := unusedRunes(source, len(special))
-	if len(free) < len(special) || len(source) > MaxSize || !bytes.Contains(source, []byte("${")) {
+	if len(free) < len(special) {
 		return Parse(file, source)
 	}
 	var pairs []string
@@ -81,7 +84,9 @@ func unusedRunes(source []byte, n int) []rune {
 	used := map[rune]bool{}
 	for i := 0; i < len(source); {
 		r, size := utf8.DecodeRune(source[i:])
-		used[r] = used[r] || r >= 0xE000
+		if r >= 0xE000 {
+			used[r] = true
+		}
 		i += size
 	}
 	var free []rune
