@@ -328,6 +328,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 func (g *Gateway) Reload(ctx context.Context) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
+	defer withoutLimit()()
 	began, previous := time.Now(), g.live.Current()
 	cfg, list := g.o.LoadConfig()
 	if cfg != nil && cfg.Document.Root.Kind == document.Null && len(previous.Config.Workspaces) > 0 {

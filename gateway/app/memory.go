@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -22,14 +23,35 @@ func (g *Gateway) limitMemory(ctx context.Context) {
 	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	for {
+		g.reloading.Lock()
 		debug.FreeOSMemory() // collects too, before which it is not known what is live
 		metrics.Read(live)
 		heap := max(smallestHeap, int64(live[0].Value.Uint64())*3/2)
 		debug.SetMemoryLimit(heap + int64(g.o.Config.Server.InFlightBytes))
+		g.reloading.Unlock()
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.reloaded:
+		}
+	}
+}
+
+// withoutLimit lets a reload have the memory that it takes, as the start has it, until restore is called. A config.yaml with 100,000
+// subscriptions takes ten times as much while it is read as afterwards: under the limit the garbage collector would work all the time.
+func withoutLimit() (restore func()) {
+	limit := debug.SetMemoryLimit(-1)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(math.MaxInt64)
+	}
+	percent := 0
+	if os.Getenv("GOGC") == "" {
+		percent = debug.SetGCPercent(100)
+	}
+	return func() {
+		debug.SetMemoryLimit(limit)
+		if percent != 0 {
+			debug.SetGCPercent(percent)
 		}
 	}
 }
