@@ -89,6 +89,8 @@ const (
 	maxAhead  = 8
 	// maxDeaths is how many workers may end while they have a call, without it being found guilty.
 	maxDeaths = 3
+	// longAt is when a call is long, so that its worker lets others go first.
+	longAt = 5 * time.Millisecond
 	// slowAt is when a call is slow, so that its worker gets less of the processors. It has done
 	// its duty with that call, for priorities cannot be raised again.
 	slowAt = 100 * time.Millisecond
@@ -282,7 +284,7 @@ func (e *Engine) fill(w *process) {
 		w.outbox = append(w.outbox, c)
 	}
 	l.queue = slices.Delete(l.queue, 0, n)
-	e.lookAt(w.since.Add(slowAt))
+	e.lookAt(w.since.Add(longAt))
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -317,6 +319,7 @@ func (e *Engine) answered(w *process, sequence uint64, fields []byte, rest bool)
 	}
 	c, l, now := w.sent[0], w.lane, time.Now()
 	w.sent = slices.Delete(w.sent, 0, 1)
+	w.letOthersFirst(false)
 	took := now.Sub(w.since)
 	w.since = now
 	if l.pace == 0 {
@@ -386,8 +389,13 @@ func (e *Engine) tick() {
 			w.yield()
 			w.lane.slow = now
 			e.lookAt(at)
-		default:
+		case w.long:
 			e.lookAt(w.since.Add(slowAt))
+		case now.Sub(w.since) >= longAt:
+			w.letOthersFirst(true)
+			e.lookAt(w.since.Add(slowAt))
+		default:
+			e.lookAt(w.since.Add(longAt))
 		}
 	}
 	for len(e.idle) > 0 && now.Sub(e.idle[0].since) >= idleFor {

@@ -48,6 +48,7 @@ type process struct {
 	sequence  uint64
 	end       end  // why it was killed
 	dismissed bool // it is to end
+	long      bool // it lets others go first
 	yielded   bool // it has given up its priority
 	spent     bool // it gets no more calls
 
@@ -332,6 +333,17 @@ func (w *process) dismiss() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
+	}
+}
+
+// longSlice is that of a worker whose call is long, and the most that Linux takes.
+const longSlice = 100 * time.Millisecond
+
+// letOthersFirst is for as long as its call takes; Engine.mu is held.
+func (w *process) letOthersFirst(long bool) {
+	if w.long != long {
+		w.long = long
+		setSlice(w.pid(), map[bool]time.Duration{true: longSlice}[long])
 	}
 }
 
