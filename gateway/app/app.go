@@ -133,6 +133,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	g.o.Config = first.Config // in place of the whole
 	g.noteReload(began, nil, first, append(slices.Clone(first.Warnings), first.Problems()...))
 	collectLess()
+	useProcessors()
 	if err := g.loadStored(ctx); err != nil {
 		return nil, err
 	}
