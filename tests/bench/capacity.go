@@ -130,14 +130,14 @@ func (f figures) capacity() []byte {
 			fmt.Fprintf(&b, "| %s | %.0f | %s | %s | %s at %s | %s | %s |\n", n.name, d, number(round(l[0].rate)), l[0].what, l[1].what, number(round(l[1].rate)), short(p50), short(p99))
 		}
 	}
-	b.WriteString("\n| Requests/s | machines of 2 cores | of 8 | of 32 | written a day | stored a day as it came | network in | network out, 2 deliveries |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("\n| Requests/s | machines of 2 cores | of 8 | of 32 | written a day | stored a day | network in | network out, 2 deliveries |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, rate := range []float64{1e3, 1e5, 1e6} {
 		fmt.Fprintf(&b, "| %s |", number(rate))
 		for _, n := range nodes {
 			fmt.Fprintf(&b, " %.0f |", math.Ceil(rate/f.limits(n, 2)[0].rate))
 		}
 		in := rate * pushSize * 1.2
-		fmt.Fprintf(&b, " %s | %s | %s/s | %s/s |\n", large(rate*86400*f.Written), large(rate*86400*pushSize*1.2), large(in), large(2*in))
+		fmt.Fprintf(&b, " %s | %s | %s/s | %s/s |\n", large(rate*86400*f.Written), large(rate*86400*f.Written/2), large(in), large(2*in))
 	}
 	return b.Bytes()
 }

@@ -150,17 +150,21 @@ func answer(r *bufio.Reader) (closed bool, err error) {
 // of about a size in bytes, with made-up values.
 func push(size int) []byte {
 	type object = map[string]any
+	hash := func(i int) string { // as hashes are: they do not shrink when they are packed
+		sum := sha256.Sum256([]byte(strconv.Itoa(i)))
+		return hex.EncodeToString(sum[:20])
+	}
 	commit := func(i int) object {
 		return object{
-			"id": fmt.Sprintf("%040x", i), "message": "Mend the thing that was broken in the place where it broke",
-			"timestamp": "2026-01-02T03:04:05Z", "url": fmt.Sprintf("https://github.com/octocat/Hello-World/commit/%040x", i),
+			"id": hash(i), "message": fmt.Sprintf("Mend %s, which was broken since %s", hash(-i)[:12], hash(i + 1)[:7]),
+			"timestamp": fmt.Sprintf("2026-01-%02dT%02d:04:05Z", i%28+1, i%24), "url": "https://github.com/octocat/Hello-World/commit/" + hash(i),
 			"author": object{"name": "Mona Lisa", "email": "mona@example.com", "username": "octocat"},
 			"added":  []string{"README.md"}, "removed": []string{}, "modified": []string{"src/main.go", "src/main_test.go"},
 		}
 	}
 	encode := func(commits []object) []byte {
 		body, err := json.Marshal(object{
-			"ref": "refs/heads/main", "before": fmt.Sprintf("%040x", 1), "after": fmt.Sprintf("%040x", 2),
+			"ref": "refs/heads/main", "before": hash(-1), "after": hash(-2),
 			"repository": object{"id": 1296269, "name": "Hello-World", "full_name": "octocat/Hello-World", "private": false,
 				"owner": object{"login": "octocat", "id": 1}, "html_url": "https://github.com/octocat/Hello-World"},
 			"pusher": object{"name": "octocat"}, "commits": commits,
