@@ -55,7 +55,7 @@ func (t *transport) exchange(ctx context.Context, req *http.Request, answer func
 		return t.plain.exchange(ctx, req, answer)
 	}
 	// A Transport, not a Client, which would follow redirects.
-	resp, err := t.other.RoundTrip(req)
+	resp, err := t.other.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func newHTTP(o Options) *httpSender {
 }
 
 func (s *httpSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.Delivery) deliver.Result {
-	req, err := s.request(ctx, sub, d)
+	req, err := s.request(sub, d)
 	if err != nil {
 		return gatewayFailure(sub, err.Error())
 	}
@@ -149,7 +149,7 @@ func retryAfter(v string, now time.Time) time.Duration {
 
 // request makes the request of one attempt. Its errors contain no part of the
 // URL and no secret.
-func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hook.Delivery) (*http.Request, error) {
+func (s *httpSender) request(sub *hook.Subscription, d *hook.Delivery) (*http.Request, error) {
 	dest := &sub.Destination
 	u, err := url.Parse(dest.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -217,7 +217,7 @@ func (s *httpSender) request(ctx context.Context, sub *hook.Subscription, d *hoo
 	if req.Body = http.NoBody; len(body) > 0 {
 		req.Body, _ = open()
 	}
-	return req.WithContext(ctx), nil
+	return req, nil
 }
 
 // transport returns the transport that connects to what allow lists.

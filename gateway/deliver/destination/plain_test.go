@@ -159,7 +159,7 @@ func TestPlainWritesWhatTransportWrites(t *testing.T) {
 		if r := s.Send(t.Context(), sub, d); r.Class != "ok" {
 			t.Fatalf("%+v", r)
 		}
-		req, err := s.request(t.Context(), sub, d)
+		req, err := s.request(sub, d)
 		if err != nil {
 			t.Fatal(err)
 		}

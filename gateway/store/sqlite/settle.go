@@ -12,7 +12,7 @@ import (
 // The statements that a settlement that went well needs: two, and no reading.
 const (
 	settleDone    = "UPDATE deliveries SET state = 2, due = NULL, attempts = attempts + 1, total = total + 1 WHERE id = ? AND state = 0 AND lane IS NULL"
-	insertAttempt = "INSERT INTO attempts SELECT id, total, ?, ?, ?, ?, ?, ? FROM deliveries WHERE id = ?"
+	insertAttempt = "INSERT INTO attempts VALUES(?1, (SELECT total FROM deliveries WHERE id = ?1), ?, ?, ?, ?, ?, ?)"
 )
 
 func (s *Store) Settle(ctx context.Context, settlements ...hook.Settlement) error {
@@ -121,8 +121,8 @@ func is(a, b int64) int64 {
 }
 
 func (tx *tx) attempt(id int64, a *hook.Attempt) error {
-	_, err := tx.exec(insertAttempt, a.At.UnixNano(), int64(a.Took), int64(a.Status), a.Class, nullable(a.Error),
-		a.Response[:min(len(a.Response), keptResponse)], id)
+	_, err := tx.exec(insertAttempt, id, a.At.UnixNano(), int64(a.Took), int64(a.Status), a.Class, nullable(a.Error),
+		a.Response[:min(len(a.Response), keptResponse)])
 	return err
 }
 
