@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -110,8 +111,22 @@ func run(ctx context.Context, quick bool, only, out string) error {
 			return err
 		}
 		progress("== %s took %v", s.name, time.Since(began).Round(time.Second))
+		if err := b.clear(); err != nil {
+			return err
+		}
 	}
 	return b.report.write(out)
+}
+
+// clear removes what a section stored, of which there may be 40 GB.
+func (b *bench) clear() error {
+	entries, err := os.ReadDir(b.dir)
+	for _, e := range entries {
+		if path := filepath.Join(b.dir, e.Name()); path != b.binary {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	return err
 }
 
 // duration is how long one measurement takes.
