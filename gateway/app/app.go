@@ -110,7 +110,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	}
 	disk, err := sqlite.Open(cfg.Data, sqlite.Options{Now: o.Now, DedupeWindow: window, Logger: o.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("opening the store: %w", err)
+		return nil, err
 	}
 	g.store = disk
 	if g.engine, err = Engine(cfg.Scripts, o.Logger, g.killed); err != nil {

@@ -167,6 +167,50 @@ func TestPackedPayloads(t *testing.T) {
 	}
 }
 
+// TestUnpackedBefore: what a version wrote that did not pack is read as it is.
+func TestUnpackedBefore(t *testing.T) {
+	all := migrations
+	defer func() { migrations = all }()
+	migrations = all[:2]
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	body := realPush()
+	err := s.write(t.Context(), 0, func(tx *tx) error {
+		for _, query := range []string{
+			"INSERT INTO sources VALUES(1, 'demo', 'i', 'w', 'c')", "INSERT INTO subscriptions(id, name) VALUES(1, 'demo/s')",
+			"INSERT INTO requests VALUES(1, 'req_1', 1, 0, 200, 1, 1, 'POST', '/p', 1, 2, 2, NULL)",
+			"INSERT INTO events VALUES((1 << 20) + 1, 'evt_1', NULL, 'a', NULL, NULL, 100, 200, NULL)", "INSERT INTO events VALUES((1 << 20) + 2, 'evt_2', NULL, 'a', NULL, NULL, NULL, 2, x'7b7d')",
+			"INSERT INTO deliveries VALUES((1 << 20) + 1, 1, 1, 0, 1, 0, 0, NULL)", "INSERT INTO deliveries VALUES((1 << 20) + 2, 2, 1, 0, 1, 0, 0, NULL)",
+		} {
+			if _, err := tx.exec(query); err != nil {
+				return err
+			}
+		}
+		_, err := tx.exec("INSERT INTO contents(id, url, body) VALUES(1, 'https://example.com/p', ?)", body)
+		return err
+	})
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	migrations = all
+	s = mustOpen(t, dir)
+	defer s.Close()
+	want := [][]byte{body[100:300], []byte("{}")}
+	got, err := s.Request(t.Context(), "req_1")
+	if err != nil || !bytes.Equal(got.Request.Body, body) || len(got.Events) != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	claimed, err := s.Claim(t.Context(), "demo/s", s.now(), 10)
+	if err != nil || len(claimed) != 2 {
+		t.Fatalf("%d claimed, %v", len(claimed), err)
+	}
+	for i, payload := range want {
+		if !bytes.Equal(got.Events[i].Payload, payload) || !bytes.Equal(claimed[i].Event.Payload, payload) {
+			t.Errorf("payload %d is %q and %q", i, got.Events[i].Payload, claimed[i].Event.Payload)
+		}
+	}
+}
+
 func BenchmarkPack(b *testing.B) {
 	body := realPush()
 	var p packed
