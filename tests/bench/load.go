@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,6 +39,9 @@ func message(path string, body []byte) []byte {
 		path, hex.EncodeToString(mac.Sum(nil)), len(body))
 	return append(head, body...)
 }
+
+// errSilent is in the error of drive when nothing was answered while it measured.
+var errSilent = errors.New("answered nothing")
 
 // drive sends a request again and again over a number of connections, as cheaply as it can, and measures after it has
 // warmed up.
@@ -79,7 +83,7 @@ func drive(ctx context.Context, p *program, connections int, d time.Duration, ne
 	}
 	all := slices.Concat(times...)
 	if len(all) == 0 {
-		return result{}, fmt.Errorf("%s answered nothing in %v", p.name, d)
+		return result{}, fmt.Errorf("%s %w in %v", p.name, errSilent, d)
 	}
 	slices.Sort(all)
 	return result{
