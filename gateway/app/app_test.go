@@ -3,9 +3,11 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -383,7 +385,9 @@ func TestRetentionByAge(t *testing.T) {
 func TestRetentionBySize(t *testing.T) {
 	r := newRunning(t, "{delays: [0s]}", "retention: {size: 16MiB}")
 	r.start()
-	filler := strings.Repeat("0123456789abcdef", 4000) // 64 kB
+	noise := make([]byte, 48_000)
+	rand.NewChaCha8([32]byte{}).Read(noise)            //nolint:errcheck // it never fails
+	filler := base64.StdEncoding.EncodeToString(noise) // 64 kB that cannot be packed
 	most := int64(0)
 	const rounds, each = 12, 64 // 4 MB in a round, 48 MB in all
 	for round := range rounds {
