@@ -108,6 +108,9 @@ func fromPublic(p any) (*Key, error) {
 		if p.N.BitLen() > maxPublicBits {
 			return nil, &Error{Code: "ERR_OSSL_RSA_MODULUS_TOO_LARGE", Message: fmt.Sprintf("RSA keys of more than %d bits are not supported", maxPublicBits)}
 		}
+		if p.E < 3 { // with an exponent of 1 every text is its own signature
+			return nil, unsupported("an RSA key with an exponent of %d is not supported", p.E)
+		}
 	case *ecdsa.PublicKey:
 		if curveNames[p.Curve] == "" {
 			return nil, unsupported("the curve of this key is not supported; supported are %s", strings.Join(Curves(), ", "))
