@@ -12,53 +12,45 @@ import (
 	"switchhook/gateway/hook"
 )
 
-// selectDelivery reads a delivery whole. Of a packed body it reads all, see payloads.
-const selectDelivery = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, s.name,
+// The parts of the statements that read deliveries. What they have in common comes first in a row, see decodeDelivery.
+const (
+	deliveryColumns = `d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL,
 		r.request, r.source, r.received, r.trace,
-		e.event, e.key, e.selector, e.type, e.duplicate, e.off,
+		e.event, e.key, e.selector, e.type, e.duplicate, e.off`
+	// payloadColumns have all of a packed body, see payloads.
+	payloadColumns = `
 		CASE WHEN e.off IS NULL THEN e.payload WHEN c.packed IS NULL THEN substr(c.body, e.off + 1, e.len) ELSE c.body END,
-		CASE WHEN e.off IS NULL THEN e.packed ELSE c.packed END, e.len
-	FROM deliveries d
+		CASE WHEN e.off IS NULL THEN e.packed ELSE c.packed END, e.len`
+	joinEvent = `
 		CROSS JOIN requests r ON r.id = d.id >> 20
-		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
-		CROSS JOIN contents c ON c.id = r.id
-		CROSS JOIN subscriptions s ON s.id = d.subscription
-	WHERE d.id = ?`
+		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event`
+	joinContents     = ` CROSS JOIN contents c ON c.id = r.id`
+	joinSubscription = ` CROSS JOIN subscriptions s ON s.id = d.subscription`
+)
+
+// selectDelivery reads a delivery whole.
+const selectDelivery = "SELECT " + deliveryColumns + ", s.name," + payloadColumns +
+	" FROM deliveries d" + joinEvent + joinContents + joinSubscription + " WHERE d.id = ?"
 
 // selectEntry is selectDelivery without the payload.
-const selectEntry = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, s.name,
-		r.request, r.source, r.received, r.trace,
-		e.event, e.key, e.selector, e.type, e.duplicate, e.off, NULL
-	FROM deliveries d
-		CROSS JOIN requests r ON r.id = d.id >> 20
-		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
-		CROSS JOIN subscriptions s ON s.id = d.subscription
-	WHERE d.id = ?`
+const selectEntry = "SELECT " + deliveryColumns + ", s.name FROM deliveries d" + joinEvent + joinSubscription + " WHERE d.id = ?"
 
 // selectClaimed is selectDelivery for a list of ids (JSON), in their order, without the name of the subscription. One
 // statement for all of a claim costs half of one for each.
-const selectClaimed = `SELECT d.id, d.state, d.due, d.attempts, d.lane IS NOT NULL, NULL,
-		r.request, r.source, r.received, r.trace,
-		e.event, e.key, e.selector, e.type, e.duplicate, e.off,
-		CASE WHEN e.off IS NULL THEN e.payload WHEN c.packed IS NULL THEN substr(c.body, e.off + 1, e.len) ELSE c.body END,
-		CASE WHEN e.off IS NULL THEN e.packed ELSE c.packed END, e.len
-	FROM json_each(?) j
-		CROSS JOIN deliveries d ON d.id = j.value
-		CROSS JOIN requests r ON r.id = d.id >> 20
-		CROSS JOIN events e ON e.id = (d.id >> 20 << 20) | d.event
-		CROSS JOIN contents c ON c.id = r.id`
+const selectClaimed = "SELECT " + deliveryColumns + ", NULL," + payloadColumns +
+	" FROM json_each(?) j CROSS JOIN deliveries d ON d.id = j.value" + joinEvent + joinContents
 
 // decodeDelivery decodes all but the payload.
 func (s *Store) decodeDelivery(r row) *hook.Delivery {
-	from, _ := s.sources.get(r.int(7))
+	from, _ := s.sources.get(r.int(6))
 	e := &hook.Event{
-		ID: r.text(10), RequestID: r.text(6), Key: r.text(11), Selector: r.text(12), Type: r.text(13),
-		Duplicate: r.int(14) == 1, FromBody: !r.null(15), BodyOffset: int(r.int(15)),
+		ID: r.text(9), RequestID: r.text(5), Key: r.text(10), Selector: r.text(11), Type: r.text(12),
+		Duplicate: r.int(13) == 1, FromBody: !r.null(14), BodyOffset: int(r.int(14)),
 	}
 	return &hook.Delivery{
-		ID: deliveryID(r.int(0)), Event: e, Subscription: r.text(5),
+		ID: deliveryID(r.int(0)), Event: e, Subscription: r.text(15),
 		Workspace: from.workspace, Integration: from.integration, Webhook: from.webhook, Connector: from.connector,
-		ReceivedAt: fromNano(r.int(8)), TraceParent: r.text(9), Ordered: r.int(4) == 1,
+		ReceivedAt: fromNano(r.int(7)), TraceParent: r.text(8), Ordered: r.int(4) == 1,
 		State: nth(states[:], r.int(1)), Attempts: int(r.int(3)), DueAt: r.time(2),
 	}
 }
@@ -72,21 +64,21 @@ type payloads struct {
 
 func (p *payloads) of(r row) ([]byte, error) {
 	form := r.int(17)
-	if r.null(15) || form == 0 {
+	if r.null(14) || form == 0 {
 		payload, err := unpack(r.blob(16), form)
 		if payload == nil && err == nil {
 			payload = []byte{}
 		}
 		return payload, err
 	}
-	if request := r.text(6); request != p.request {
+	if request := r.text(5); request != p.request {
 		body, err := unpack(r.blob(16), form)
 		if err != nil {
 			return nil, err
 		}
 		p.request, p.body = request, body
 	}
-	from, to := r.int(15), r.int(15)+r.int(18)
+	from, to := r.int(14), r.int(14)+r.int(18)
 	if from < 0 || from > to || to > int64(len(p.body)) {
 		return nil, &packError{fmt.Errorf("a payload lies outside of it")}
 	}

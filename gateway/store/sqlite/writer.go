@@ -329,6 +329,14 @@ func (tx *tx) begin() error {
 	return err
 }
 
+// start begins a transaction for ops.
+func (tx *tx) start() error {
+	if err := tx.begin(); err != nil {
+		return err
+	}
+	return tx.s.closeBlocks(tx)
+}
+
 // commitNow commits, and notes how far the WAL is. All that was committed before is synced.
 func (tx *tx) commitNow() error {
 	if _, err := tx.exec("COMMIT"); err != nil {
@@ -416,9 +424,7 @@ func (s *Store) commit(b *batch) (p progress, owed bool) {
 // in a transaction that it leaves open. It returns with s.syncing taken. Errors of ops that wrote nothing are
 // in b.errs; any other error is returned. inOp: it was an op that failed.
 func (s *Store) attempt(tx *tx, b *batch) (inOp bool, err error) {
-	if err = tx.begin(); err == nil {
-		err = s.closeBlocks(tx)
-	}
+	err = tx.start()
 	for i := 0; ; i++ {
 		if i == len(b.ops) {
 			select {
@@ -466,10 +472,7 @@ func (s *Store) alone(tx *tx, o *op) (refused, err error) {
 			tx.rollback()
 		}
 	}()
-	if err := tx.begin(); err != nil {
-		return nil, err
-	}
-	if err := s.closeBlocks(tx); err != nil {
+	if err := tx.start(); err != nil {
 		return nil, err
 	}
 	if refused, err = tx.try(o); err != nil {
