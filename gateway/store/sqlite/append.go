@@ -48,7 +48,6 @@ type runDelivery struct {
 	id, due int64
 	sub     int64
 	state   int64
-	leased  bool
 }
 
 // prepare checks a record and encodes what the writer need not. body is that of the stored request.
@@ -312,8 +311,10 @@ func (tx *tx) add(r *run, request, events, deliveries, webhook int64, m marks) (
 		if rd.state == pending {
 			due = rd.due
 			if rd.due <= now.UnixNano() {
-				rd.leased = true
-				tx.lease(sub, rd.id, rd.due)
+				// Whether an ordered one holds up others is looked up among those that are listed.
+				if tx.lease(sub, rd.id, rd.due, !d.Ordered) {
+					rd.state = unlisted
+				}
 			} else {
 				r.queued = append(r.queued, rd)
 			}
@@ -371,7 +372,7 @@ func (s *Store) tell(r *run) {
 	clear(rec.Deliveries[len(kept):])
 	rec.Deliveries = kept
 	for _, rd := range r.queued {
-		s.leases.queued(rd.sub, rd.id, rd.due)
+		s.leases.placed(rd.sub, rd.id, rd.due)
 	}
 }
 

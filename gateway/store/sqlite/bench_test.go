@@ -149,7 +149,7 @@ func BenchmarkAppend(b *testing.B) {
 			s := benchOpen(b)
 			before := written(b)
 			inParallel(b, writers, func(n int64) {
-				if err := s.Append(context.Background(), benchRecord(n, 10)); err != nil {
+				if err := s.Append(context.Background(), benchRecord(n, 100)); err != nil {
 					b.Error(err)
 				}
 			})

@@ -125,6 +125,7 @@ func (s *Store) loadBlocks(c *conn) error {
 		tally tally
 	}{
 		{"SELECT id FROM deliveries INDEXED BY deliveries_due WHERE state = 0", tally{open: 1}},
+		{"SELECT id FROM deliveries INDEXED BY deliveries_unlisted WHERE state = 4", tally{open: 1}},
 		{"SELECT id FROM deliveries INDEXED BY deliveries_lane WHERE lane IS NOT NULL AND state < 2 AND state = 1", tally{open: 1}},
 		{"SELECT id FROM deliveries INDEXED BY deliveries_dead WHERE state = 3", tally{dead: 1}},
 	} {

@@ -41,6 +41,7 @@ func (s *Store) runCheckpoints(ctx context.Context) {
 		case <-s.checkpointNow:
 			s.checkpoint(ctx)
 		case <-tick.C:
+			s.list(ctx) //nolint:errcheck // tried again at the next tick
 			if f := s.fault.Load(); f != nil && f.due(time.Now()) {
 				s.probe()
 			}

@@ -177,13 +177,28 @@ func (q *queue) walk(ctx context.Context, c *conn, until int64, each func(spot) 
 func (s *Store) claim(ctx context.Context, c *conn, sub, now int64, limit int) (ids []int64, err error) {
 	q := s.leases.lock(sub)
 	defer s.leases.unlock(q)
+	// takes those unlisted that come before a place, and says whether more are wanted. One that is being listed is in both; it is taken here.
+	unlistedUntil := func(at spot) bool {
+		for len(ids) < limit && len(q.unlisted) > 0 && !at.before(q.unlisted[0]) {
+			if id, ok := s.leases.takeUnlisted(q); ok {
+				ids = append(ids, id)
+			}
+		}
+		return len(ids) < limit
+	}
 	err = q.walk(ctx, c, now, func(at spot) bool {
+		if !unlistedUntil(at) {
+			return false
+		}
 		if s.leases.take(sub, at.id, at.due) {
 			ids = append(ids, at.id)
 		}
 		q.floor = at
 		return len(ids) < limit
 	})
+	if err == nil && unlistedUntil(spot{now, 1<<63 - 1}) {
+		s.leases.caughtUp(sub)
+	}
 	return ids, err
 }
 
@@ -221,6 +236,11 @@ func (s *Store) nextDueOf(ctx context.Context, c *conn, sub int64) (due time.Tim
 		q.floor = at
 		return true
 	})
+	if len(q.unlisted) > 0 {
+		if first := fromNano(q.unlisted[0].due); !ok || first.Before(due) {
+			due, ok = first, err == nil
+		}
+	}
 	return due, ok, err
 }
 
@@ -233,6 +253,7 @@ func (s *Store) NextDue(ctx context.Context, yield func(subscription string, due
 		due  time.Time
 	}
 	sub := int64(0)
+	loose := s.leases.looseSubs()
 	for {
 		var found []next
 		ended := false
@@ -243,11 +264,18 @@ func (s *Store) NextDue(ctx context.Context, yield func(subscription string, due
 				if err != nil {
 					return err
 				}
-				if r == nil {
+				for len(loose) > 0 && loose[0] <= sub {
+					loose = loose[1:]
+				}
+				switch {
+				case len(loose) > 0 && (r == nil || loose[0] < r.int(0)):
+					sub = loose[0]
+				case r != nil:
+					sub = r.int(0)
+				default:
 					ended = true
 					return nil
 				}
-				sub = r.int(0)
 				due, ok, err := s.nextDueOf(ctx, c, sub)
 				if err != nil {
 					return err

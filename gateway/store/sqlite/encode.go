@@ -42,9 +42,10 @@ const (
 	waiting
 	done
 	dead
+	unlisted // pending too, see lease.go
 )
 
-var states = [...]hook.DeliveryState{pending: hook.Pending, waiting: hook.Waiting, done: hook.Done, dead: hook.Dead}
+var states = [...]hook.DeliveryState{pending: hook.Pending, waiting: hook.Waiting, done: hook.Done, dead: hook.Dead, unlisted: hook.Pending}
 
 var outcomes = [...]hook.Outcome{hook.Accepted, hook.Handshake, hook.Refused, hook.Failed, hook.Deferred}
 

@@ -123,7 +123,7 @@ func TestNeighbours(t *testing.T) {
 				return err
 			}
 			tx.tally(tally{block: 5, requests: 1})
-			tx.lease(1, int64(len(key)), 1)
+			tx.lease(1, int64(len(key)), 1, false)
 			return then
 		}
 	}
@@ -261,14 +261,14 @@ func TestBlocks(t *testing.T) {
 		want := tally{
 			requests: count("SELECT count(*) FROM requests"), events: count("SELECT count(*) FROM events"),
 			deliveries: count("SELECT count(*) FROM deliveries"),
-			open:       count("SELECT count(*) FROM deliveries WHERE state IN (0, 1)"), dead: count("SELECT count(*) FROM deliveries WHERE state = 3"),
+			open:       count("SELECT count(*) FROM deliveries WHERE state IN (0, 1, 4)"), dead: count("SELECT count(*) FROM deliveries WHERE state = 3"),
 		}
 		if sum != want {
 			t.Errorf("totals %+v, want %+v", sum, want)
 		}
 		for _, b := range s.blocks.list {
 			in := fmt.Sprintf("WHERE id >> 28 = %d", b.id)
-			if n := count("SELECT count(*) FROM deliveries " + in + " AND state IN (0, 1)"); n != b.open {
+			if n := count("SELECT count(*) FROM deliveries " + in + " AND state IN (0, 1, 4)"); n != b.open {
 				t.Errorf("block %d has %d open, want %d", b.id, b.open, n)
 			}
 			if n := count("SELECT count(*) FROM deliveries " + in + " AND state = 3"); n != b.dead {
@@ -698,7 +698,17 @@ func TestClaimAndSettle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Release(rec.Deliveries[0].ID)
+	if err := s.list(t.Context()); err != nil { // so that it is walked over
+		t.Fatal(err)
+	}
+	if ds, err := s.Claim(t.Context(), "demo/s", time.Now(), 2); err != nil || len(ds) != 1 {
+		t.Fatal(len(ds), err)
+	}
 	sub := s.subIDs["demo/s"]
+	s.leases.mu.Lock()
+	s.leases.queues[sub].floor = nowhere
+	s.leases.mu.Unlock()
 	q := s.leases.lock(sub)
 	ended := make(chan error, 1)
 	err = s.read(t.Context(), func(c *conn) error {

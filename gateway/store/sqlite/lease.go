@@ -1,6 +1,12 @@
 package sqlite
 
-import "sync"
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+)
 
 // Leases live in memory: the process owns the file, and after a restart nothing
 // is leased.
@@ -11,6 +17,11 @@ import "sync"
 // the same lock, after the settlement is committed: a claim either finds the
 // lease, or reads what was committed. Append takes its leases before it
 // commits, when nobody can see the deliveries.
+//
+// What Append leases is mostly delivered and settled at once, and nobody ever looks for it in the index of what is due, which has a page for
+// every subscription. So it is stored as unlisted: pending, and not in that index. When its lease ends without an
+// attempt, or the process does, it is claimed from memory, until list has put it into the index. A subscription that
+// this happens to is behind: what Append adds for it is listed at once, until a claim finds nothing more that is due.
 
 // spot is where a delivery stands in the queue of its subscription.
 type spot struct{ due, id int64 }
@@ -18,33 +29,40 @@ type spot struct{ due, id int64 }
 func (p spot) before(q spot) bool { return p.due < q.due || p.due == q.due && p.id < q.id }
 
 // queue is what is known of the pending deliveries of a subscription while some
-// are leased.
+// are leased or unlisted.
 type queue struct {
 	sub int64
 
 	// mu is held by a claim, and while leases end. Never taken by the writer.
 	mu sync.Mutex
-	// floor: everything at or before it is leased, so that a claim need not
+	// floor: everything in the index at or before it is leased, so that a claim need not
 	// look at it again. Under mu.
 	floor spot
+	// unlisted deliveries that are not leased, in order. Under mu.
+	unlisted []spot
 
-	// pins counts leases and users; the queue is forgotten at 0. Under leases.mu.
+	// pins counts leases, unlisted deliveries and users; the queue is forgotten at 0. Under leases.mu.
 	pins int
 }
 
 type lease struct {
-	q   *queue
-	due int64
+	q        *queue
+	due      int64
+	unlisted bool
 }
 
 type leases struct {
 	mu     sync.Mutex
 	held   map[int64]lease
 	queues map[int64]*queue
+	// loose are the queues that have unlisted deliveries.
+	loose map[*queue]struct{}
+	// behind are the subscriptions that are.
+	behind map[int64]struct{}
 }
 
 func newLeases() *leases {
-	return &leases{held: map[int64]lease{}, queues: map[int64]*queue{}}
+	return &leases{held: map[int64]lease{}, queues: map[int64]*queue{}, loose: map[*queue]struct{}{}, behind: map[int64]struct{}{}}
 }
 
 func (l *leases) pinLocked(sub int64) *queue {
@@ -75,6 +93,20 @@ func (l *leases) lock(sub int64) *queue {
 	return q
 }
 
+// lockKnown is lock where anything is known of the subscription; else it returns nil.
+func (l *leases) lockKnown(sub int64) *queue {
+	l.mu.Lock()
+	q := l.queues[sub]
+	if q != nil {
+		q.pins++
+	}
+	l.mu.Unlock()
+	if q != nil {
+		q.mu.Lock()
+	}
+	return q
+}
+
 func (l *leases) unlock(q *queue) {
 	q.mu.Unlock()
 	l.mu.Lock()
@@ -82,15 +114,58 @@ func (l *leases) unlock(q *queue) {
 	l.mu.Unlock()
 }
 
-// take leases a delivery unless it is leased.
+// take leases a delivery that is in the index, unless it is leased.
 func (l *leases) take(sub, id, due int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, ok := l.held[id]; ok {
 		return false
 	}
-	l.held[id] = lease{l.pinLocked(sub), due}
+	l.held[id] = lease{q: l.pinLocked(sub), due: due}
 	return true
+}
+
+// takeNew leases a delivery that nobody knows of yet, and says whether it need not be listed.
+func (l *leases) takeNew(sub, id, due int64, mayBeUnlisted bool) (unlisted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, behind := l.behind[sub]
+	unlisted = mayBeUnlisted && !behind
+	l.held[id] = lease{l.pinLocked(sub), due, unlisted}
+	return unlisted
+}
+
+// takeUnlisted leases the first unlisted delivery of a queue, which is locked. It returns false where that is leased.
+func (l *leases) takeUnlisted(q *queue) (id int64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := q.unlisted[0]
+	l.removeLocked(q, 0)
+	if _, held := l.held[at.id]; held {
+		return 0, false
+	}
+	l.held[at.id] = lease{l.pinLocked(q.sub), at.due, true}
+	return at.id, true
+}
+
+// keepLocked keeps an unlisted delivery that is not leased.
+func (l *leases) keepLocked(q *queue, at spot) {
+	i, _ := slices.BinarySearchFunc(q.unlisted, at, func(a, b spot) int {
+		return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id))
+	})
+	q.unlisted = slices.Insert(q.unlisted, i, at)
+	q.pins++
+	l.loose[q] = struct{}{}
+	l.behind[q.sub] = struct{}{}
+}
+
+// removeLocked forgets the unlisted delivery at a place. Somebody else has the queue pinned.
+func (l *leases) removeLocked(q *queue, i int) {
+	if q.unlisted = slices.Delete(q.unlisted, i, i+1); len(q.unlisted) == 0 {
+		q.unlisted = nil
+		delete(l.loose, q)
+	}
+	l.unpinLocked(q)
 }
 
 // drop undoes a take that nobody else knows of.
@@ -116,36 +191,95 @@ func (l *leases) end(id int64, again bool) {
 	e, ok := l.held[id]
 	if !ok {
 		l.mu.Unlock()
+		if !again {
+			l.settledUnleased(id)
+		}
 		return
 	}
-	e.q.pins++
+	q := e.q
+	q.pins++
 	l.mu.Unlock()
 
-	e.q.mu.Lock()
-	if again {
-		e.q.lower(spot{e.due, id})
-	}
-	l.drop(id)
-	e.q.mu.Unlock()
-
+	q.mu.Lock()
 	l.mu.Lock()
-	l.unpinLocked(e.q)
+	if e, ok = l.held[id]; ok { // placed may have changed it
+		delete(l.held, id)
+		l.unpinLocked(q)
+		switch at := (spot{e.due, id}); {
+		case again && e.unlisted:
+			l.keepLocked(q, at)
+		case again:
+			q.lower(at)
+		}
+	}
+	l.mu.Unlock()
+	l.unlock(q)
+}
+
+// settledUnleased forgets a delivery that was settled by somebody who had no lease, if it is unlisted.
+func (l *leases) settledUnleased(id int64) {
+	for _, sub := range l.looseSubs() {
+		l.gone(sub, id)
+	}
+}
+
+// placed says that a delivery is pending and in the index, at a place where it was not before.
+func (l *leases) placed(sub, id, due int64) {
+	q := l.lockKnown(sub)
+	if q == nil {
+		return
+	}
+	l.mu.Lock()
+	if e, ok := l.held[id]; ok {
+		e.due, e.unlisted = due, false
+		l.held[id] = e
+	}
+	l.forgetLocked(q, id)
+	l.mu.Unlock()
+	q.lower(spot{due, id})
+	l.unlock(q)
+}
+
+// gone says that a delivery is no longer pending, though it may be leased.
+func (l *leases) gone(sub, id int64) {
+	q := l.lockKnown(sub)
+	if q == nil {
+		return
+	}
+	l.mu.Lock()
+	if e, ok := l.held[id]; ok {
+		e.unlisted = false
+		l.held[id] = e
+	}
+	l.forgetLocked(q, id)
+	l.mu.Unlock()
+	l.unlock(q)
+}
+
+// forgetLocked forgets an unlisted delivery if it is one.
+func (l *leases) forgetLocked(q *queue, id int64) {
+	if i := slices.IndexFunc(q.unlisted, func(at spot) bool { return at.id == id }); i >= 0 {
+		l.removeLocked(q, i)
+	}
+}
+
+// caughtUp says that all that is due of a subscription is leased.
+func (l *leases) caughtUp(sub int64) {
+	l.mu.Lock()
+	delete(l.behind, sub)
 	l.mu.Unlock()
 }
 
-// queued says that a delivery is pending, and at a place where it was not before.
-func (l *leases) queued(sub, id, due int64) {
+// looseSubs returns the subscriptions that have unlisted deliveries, in order.
+func (l *leases) looseSubs() []int64 {
 	l.mu.Lock()
-	q := l.queues[sub]
-	if q == nil {
-		l.mu.Unlock()
-		return
+	defer l.mu.Unlock()
+	subs := make([]int64, 0, len(l.loose))
+	for q := range l.loose {
+		subs = append(subs, q.sub)
 	}
-	q.pins++
-	l.mu.Unlock()
-	q.mu.Lock()
-	q.lower(spot{due, id})
-	l.unlock(q)
+	slices.Sort(subs)
+	return subs
 }
 
 // lower moves the floor so that a claim looks at p again.
@@ -153,4 +287,51 @@ func (q *queue) lower(p spot) {
 	if !q.floor.before(p) {
 		q.floor = spot{p.due, p.id - 1}
 	}
+}
+
+// listStep is how many deliveries are listed in one transaction.
+const listStep = 256
+
+// list puts the unlisted deliveries that are not leased into the index, so that memory need not keep them for
+// as long as a subscription is paused or its receiver is down. When it fails they stay as they are.
+func (s *Store) list(ctx context.Context) error {
+	for _, sub := range s.leases.looseSubs() {
+		q := s.leases.lock(sub)
+		all := slices.Clone(q.unlisted)
+		s.leases.unlock(q)
+		for step := range slices.Chunk(all, listStep) {
+			var listed []spot
+			if err := s.write(ctx, int64(len(step))*128, func(tx *tx) error {
+				listed = listed[:0]
+				for _, at := range step {
+					n, err := tx.exec("UPDATE deliveries SET state = 0 WHERE id = ? AND state = 4", at.id)
+					if err != nil {
+						return err
+					}
+					if n == 1 {
+						listed = append(listed, at)
+					}
+				}
+				return nil
+			}); err != nil {
+				return fmt.Errorf("list: %w", err)
+			}
+			for _, at := range listed {
+				s.leases.placed(sub, at.id, at.due)
+			}
+		}
+	}
+	return nil
+}
+
+// loadUnlisted reads what was leased by Append when the last run ended.
+func (s *Store) loadUnlisted(c *conn) error {
+	s.leases.mu.Lock()
+	defer s.leases.mu.Unlock()
+	return c.query(context.Background(), "SELECT id, subscription, due FROM deliveries INDEXED BY deliveries_unlisted WHERE state = 4 ORDER BY id", func(r row) bool {
+		q := s.leases.pinLocked(r.int(1))
+		s.leases.keepLocked(q, spot{r.int(2), r.int(0)})
+		s.leases.unpinLocked(q)
+		return true
+	})
 }

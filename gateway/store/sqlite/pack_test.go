@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -171,29 +172,37 @@ func TestPackedPayloads(t *testing.T) {
 func TestUnpackedBefore(t *testing.T) {
 	all := migrations
 	defer func() { migrations = all }()
-	migrations = all[:2]
 	dir := t.TempDir()
-	s := mustOpen(t, dir)
 	body := realPush()
-	err := s.write(t.Context(), 0, func(tx *tx) error {
+	err := func() error {
+		c, err := dial(t.Context(), filepath.Join(dir, "store.db"), "rwc")
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		migrations = all[:2]
+		err = errors.Join(c.pragma(fmt.Sprintf("page_size = %d", pageSize)), c.pragma("journal_mode = WAL"), migrate(t.Context(), c))
+		migrations = all
+		if err != nil {
+			return err
+		}
 		for _, query := range []string{
 			"INSERT INTO sources VALUES(1, 'demo', 'i', 'w', 'c')", "INSERT INTO subscriptions(id, name) VALUES(1, 'demo/s')",
 			"INSERT INTO requests VALUES(1, 'req_1', 1, 0, 200, 1, 1, 'POST', '/p', 1, 2, 2, NULL)",
 			"INSERT INTO events VALUES((1 << 20) + 1, 'evt_1', NULL, 'a', NULL, NULL, 100, 200, NULL)", "INSERT INTO events VALUES((1 << 20) + 2, 'evt_2', NULL, 'a', NULL, NULL, NULL, 2, x'7b7d')",
 			"INSERT INTO deliveries VALUES((1 << 20) + 1, 1, 1, 0, 1, 0, 0, NULL)", "INSERT INTO deliveries VALUES((1 << 20) + 2, 2, 1, 0, 1, 0, 0, NULL)",
 		} {
-			if _, err := tx.exec(query); err != nil {
+			if _, err := c.exec(query); err != nil {
 				return err
 			}
 		}
-		_, err := tx.exec("INSERT INTO contents(id, url, body) VALUES(1, 'https://example.com/p', ?)", body)
+		_, err = c.exec("INSERT INTO contents(id, url, body) VALUES(1, 'https://example.com/p', ?)", body)
 		return err
-	})
-	if err := errors.Join(err, s.Close()); err != nil {
+	}()
+	if err != nil {
 		t.Fatal(err)
 	}
-	migrations = all
-	s = mustOpen(t, dir)
+	s := mustOpen(t, dir)
 	defer s.Close()
 	want := [][]byte{body[100:300], []byte("{}")}
 	got, err := s.Request(t.Context(), "req_1")

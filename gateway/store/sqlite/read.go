@@ -466,7 +466,11 @@ func (s *Store) deliveries(ctx context.Context, c *conn, q store.DeliveryQuery, 
 		if !ok {
 			return nil, "", nil
 		}
-		f.and("d.state = ?", state)
+		if state == pending {
+			f.and("d.state IN (0, 4)")
+		} else {
+			f.and("d.state = ?", state)
+		}
 		any := keep
 		switch state {
 		case pending, waiting:
@@ -646,6 +650,7 @@ func (s *Store) Backlog(ctx context.Context, subscription string, most int) (b s
 			query string
 		}{
 			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_due WHERE subscription = ? AND state = 0 LIMIT ?)"},
+			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_unlisted WHERE subscription = ? AND state = 4 LIMIT ?)"},
 			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_lane WHERE subscription = ? AND lane IS NOT NULL AND state < 2 AND state = 1 LIMIT ?)"},
 			{&b.Dead, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_dead_of WHERE subscription = ? AND state = 3 LIMIT ?)"},
 		} {
@@ -700,7 +705,7 @@ func (s *Store) Stats(ctx context.Context) (st store.Stats, err error) {
 		}
 		for _, b := range s.blocks.above(0, 1, func(b *block) bool { return b.open > 0 }) {
 			r, err := c.one(ctx, `SELECT r.received FROM deliveries d CROSS JOIN requests r ON r.id = d.id >> 20
-				WHERE d.id BETWEEN ? AND ? AND d.state IN (0, 1) ORDER BY d.id LIMIT 1`, b.id<<(numberBits+blockBits), (b.id+1)<<(numberBits+blockBits)-1)
+				WHERE d.id BETWEEN ? AND ? AND d.state IN (0, 1, 4) ORDER BY d.id LIMIT 1`, b.id<<(numberBits+blockBits), (b.id+1)<<(numberBits+blockBits)-1)
 			if err != nil {
 				return err
 			}

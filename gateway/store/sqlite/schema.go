@@ -159,6 +159,9 @@ CREATE TABLE changes(
 -- packed: NULL: body, or payload, is as it came; 1: a block of S2 (see pack.go).
 ALTER TABLE contents ADD COLUMN packed INTEGER;
 ALTER TABLE events ADD COLUMN packed INTEGER;
+`, `
+-- Those of state 4 are pending and not in deliveries_due (see lease.go). In the order of their ids, new ones are all on the last page.
+CREATE INDEX deliveries_unlisted ON deliveries(id, subscription) WHERE state = 4;
 `}
 
 // NewerError says that the database was written by a later version of Switchhook.

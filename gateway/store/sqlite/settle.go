@@ -11,7 +11,7 @@ import (
 
 // The statements that a settlement that went well needs: two, and no reading.
 const (
-	settleDone    = "UPDATE deliveries SET state = 2, due = NULL, attempts = attempts + 1, total = total + 1 WHERE id = ? AND state = 0 AND lane IS NULL"
+	settleDone    = "UPDATE deliveries SET state = 2, due = NULL, attempts = attempts + 1, total = total + 1 WHERE id = ? AND (state = 0 OR state = 4) AND lane IS NULL"
 	insertAttempt = "INSERT INTO attempts VALUES(?1, (SELECT total FROM deliveries WHERE id = ?1), ?, ?, ?, ?, ?, ?)"
 )
 
@@ -62,7 +62,7 @@ func (s *Store) settle(ctx context.Context, settlements []hook.Settlement) error
 		s.leases.end(id, false)
 	}
 	for _, q := range queued {
-		s.leases.queued(q.sub, q.id, q.due)
+		s.leases.placed(q.sub, q.id, q.due)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (tx *tx) settle(id int64, set *hook.Settlement, queued *[]queuedAt) error {
 	if err != nil || old == nil {
 		return err
 	}
-	was, sub := old.int(0), old.int(1)
+	was, sub := listed(old.int(0)), old.int(1)
 	state := was
 	var due any
 	t := tally{block: blockOfDelivery(id)}
@@ -108,6 +108,14 @@ func (tx *tx) settle(id int64, set *hook.Settlement, queued *[]queuedAt) error {
 		return tx.promote(sub, old.text(2), set.Attempt.At.Add(set.Attempt.Took), queued)
 	}
 	return nil
+}
+
+// listed is the state of a delivery that is stored again.
+func listed(state int64) int64 {
+	if state == unlisted {
+		return pending
+	}
+	return state
 }
 
 // open is 1 for a state in which a delivery is not settled.
@@ -154,7 +162,7 @@ func (s *Store) Replay(ctx context.Context, id string, now time.Time) (subscript
 			if old == nil {
 				return refuse(store.ErrNotFound)
 			}
-			was, sub := old.int(0), old.int(1)
+			was, sub := listed(old.int(0)), old.int(1)
 			subscription = old.text(3)
 			if was == waiting {
 				return nil
@@ -180,7 +188,7 @@ func (s *Store) Replay(ctx context.Context, id string, now time.Time) (subscript
 			return fmt.Errorf("replay %s: %w", id, err)
 		}
 		for _, q := range queued {
-			s.leases.queued(q.sub, q.id, q.due)
+			s.leases.placed(q.sub, q.id, q.due)
 		}
 		return nil
 	})
@@ -264,13 +272,13 @@ func (s *Store) DeleteSubscription(ctx context.Context, id string) error {
 func (s *Store) kill(ctx context.Context, sub, upTo int64) error {
 	_, last := span(upTo)
 	for {
-		n := 0
+		var ids []int64
 		err := s.write(ctx, killStep*256, func(tx *tx) error {
-			n = 0
-			var ids []int64
+			ids = ids[:0]
 			gather := func(r row) bool { ids = append(ids, r.int(0)); return true }
 			for _, query := range [...]string{
 				"SELECT id FROM deliveries WHERE subscription = ? AND state = 0 AND id <= ? LIMIT ?",
+				"SELECT id FROM deliveries INDEXED BY deliveries_unlisted WHERE subscription = ? AND state = 4 AND id <= ? LIMIT ?",
 				"SELECT id FROM deliveries WHERE subscription = ? AND lane IS NOT NULL AND state < 2 AND id <= ? LIMIT ?",
 			} {
 				if len(ids) == 0 {
@@ -285,11 +293,13 @@ func (s *Store) kill(ctx context.Context, sub, upTo int64) error {
 				}
 				tx.tally(tally{block: blockOfDelivery(id), open: -1, dead: 1})
 			}
-			n = len(ids)
 			return nil
 		})
-		if err != nil || n == 0 {
+		if err != nil || len(ids) == 0 {
 			return err
+		}
+		for _, id := range ids {
+			s.leases.gone(sub, id)
 		}
 	}
 }

@@ -366,6 +366,9 @@ func (s *Store) load() error {
 	if err := s.sources.load(s.w); err != nil {
 		return err
 	}
+	if err := s.loadUnlisted(s.w); err != nil {
+		return err
+	}
 	return s.loadBlocks(s.w)
 }
 
@@ -395,7 +398,10 @@ func (s *Store) resumeDeletes(ctx context.Context) error {
 		if err == nil {
 			var due, lane int64
 			err = s.read(ctx, func(c *conn) (err error) {
-				if due, err = c.number("SELECT 1 FROM deliveries WHERE subscription = ? AND state = 0 LIMIT 1", d.sub); err != nil {
+				if due, err = c.number("SELECT 1 FROM deliveries WHERE subscription = ? AND state = 0 LIMIT 1", d.sub); err != nil || due == 1 {
+					return err
+				}
+				if due, err = c.number("SELECT 1 FROM deliveries INDEXED BY deliveries_unlisted WHERE subscription = ? AND state = 4 LIMIT 1", d.sub); err != nil {
 					return err
 				}
 				lane, err = c.number("SELECT 1 FROM deliveries WHERE subscription = ? AND lane IS NOT NULL AND state < 2 LIMIT 1", d.sub)

@@ -63,7 +63,7 @@ func (tx *tx) sweep(before time.Time, maxBytes int64, limit int) (int, error) {
 		from = b.id + 1
 		stuck := true
 		if err := tx.query(context.Background(), `SELECT r.id, r.received, r.body_size, r.outcome,
-				EXISTS(SELECT 1 FROM deliveries d WHERE d.id BETWEEN r.id << 20 AND (r.id << 20) + 1048575 AND d.state IN (0, 1))
+				EXISTS(SELECT 1 FROM deliveries d WHERE d.id BETWEEN r.id << 20 AND (r.id << 20) + 1048575 AND d.state IN (0, 1, 4))
 			FROM requests r WHERE r.id BETWEEN ? AND ? ORDER BY r.id`, func(r row) bool {
 			if r.int(3) == deferred || r.int(4) == 1 {
 				return true

@@ -71,10 +71,10 @@ type tx struct {
 
 func (tx *tx) tally(t tally) { tx.tallies = append(tx.tallies, t) }
 
-// lease takes a lease before anybody can see the delivery.
-func (tx *tx) lease(sub, id, due int64) {
-	tx.s.leases.take(sub, id, due)
+// lease takes a lease before anybody can see the delivery, and says whether that need not be listed.
+func (tx *tx) lease(sub, id, due int64, mayBeUnlisted bool) (unlisted bool) {
 	tx.leased = append(tx.leased, id)
+	return tx.s.leases.takeNew(sub, id, due, mayBeUnlisted)
 }
 
 // undo forgets what was left since then.

@@ -32,6 +32,7 @@ func Test(t *testing.T, open func(t *testing.T, opt store.Options) store.Store) 
 		{"next due", testNextDue},
 		{"replay", testReplay},
 		{"replay record", testReplayRecord},
+		{"model", testModel},
 		{"state", testState},
 		{"subscriptions", testSubscriptions},
 		{"disable", testDisable},
