@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -49,12 +48,6 @@ func cloudEventAttributes(d *hook.Delivery, set func(name, value string)) {
 // The content type of an event in structured mode.
 const cloudEventType = "application/cloudevents+json; charset=utf-8"
 
-// cloudEventHeaders adds the attributes in binary mode
-// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md).
-func cloudEventHeaders(h http.Header, d *hook.Delivery) {
-	cloudEventAttributes(d, func(name, value string) { h[canonical("ce-"+name)] = []string{cloudEventValue(value)} })
-}
-
 // cloudEventBinding is how a kind of message carries the attributes in binary mode.
 type cloudEventBinding struct {
 	prefix string
@@ -71,7 +64,8 @@ var (
 	kafkaBinding = cloudEventBinding{"ce_", func(s string) string { return strings.ToValidUTF8(s, string(utf8.RuneError)) }}
 )
 
-// cloudEventValue percent-encodes as section 3.1.3.2 of the HTTP binding says:
+// cloudEventValue percent-encodes as section 3.1.3.2 of the HTTP binding
+// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md) says:
 // space, double quote, percent and everything outside of printable ASCII.
 func cloudEventValue(s string) string {
 	var b strings.Builder

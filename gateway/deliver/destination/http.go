@@ -1,9 +1,9 @@
 package destination
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +36,7 @@ const (
 // repeated on another connection when one breaks.
 type httpSender struct {
 	o         Options
-	userAgent []string
+	userAgent string
 
 	mu         sync.Mutex
 	transports map[string]*transport // by allowKey
@@ -50,17 +50,17 @@ type transport struct {
 	used  time.Time
 }
 
-func (t *transport) exchange(ctx context.Context, req *http.Request, answer func(*http.Response)) error {
-	if t.plain.takes(req) {
-		return t.plain.exchange(ctx, req, answer)
+func (t *transport) exchange(ctx context.Context, c *call, answered func(answer)) error {
+	if t.plain.takes(c) {
+		return t.plain.exchange(ctx, c, answered)
 	}
 	// A Transport, not a Client, which would follow redirects.
-	resp, err := t.other.RoundTrip(req.WithContext(ctx))
+	resp, err := t.other.RoundTrip(c.request().WithContext(ctx))
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	answer(resp)
+	answered(answerOf(resp))
 	return nil
 }
 
@@ -74,16 +74,16 @@ func newHTTP(o Options) *httpSender {
 	if o.Version != "" {
 		agent += "/" + o.Version
 	}
-	return &httpSender{o: o, userAgent: []string{agent}, transports: map[string]*transport{}}
+	return &httpSender{o: o, userAgent: agent, transports: map[string]*transport{}}
 }
 
 func (s *httpSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.Delivery) deliver.Result {
-	req, err := s.request(sub, d)
+	c, err := s.call(sub, d)
 	if err != nil {
 		return gatewayFailure(sub, err.Error())
 	}
 	var r deliver.Result
-	err = s.transport(sub.Destination.Allow).exchange(ctx, req, func(resp *http.Response) { r = s.result(resp) })
+	err = s.transport(sub.Destination.Allow).exchange(ctx, c, func(a answer) { r = s.result(a) })
 	if err != nil {
 		return failure(ctx, sub, err, "protocol")
 	}
@@ -91,19 +91,19 @@ func (s *httpSender) Send(ctx context.Context, sub *hook.Subscription, d *hook.D
 }
 
 // result makes a Result of an answer, and reads its body.
-func (s *httpSender) result(resp *http.Response) deliver.Result {
-	r := deliver.Result{Status: resp.StatusCode, Class: "ok"}
-	if resp.Body != http.NoBody {
-		kept, err := io.ReadAll(io.LimitReader(resp.Body, keptResponse))
+func (s *httpSender) result(a answer) deliver.Result {
+	r := deliver.Result{Status: a.status, Class: "ok"}
+	if a.body != nil {
+		kept, err := io.ReadAll(io.LimitReader(a.body, keptResponse))
 		if err == nil && len(kept) == keptResponse {
 			// What cannot be read makes no difference but that the connection is closed.
-			_, _ = io.CopyN(io.Discard, resp.Body, drainResponse-keptResponse)
+			_, _ = io.CopyN(io.Discard, a.body, drainResponse-keptResponse)
 		}
 		if len(kept) > 0 {
 			r.Response = kept
 		}
 	}
-	switch code := resp.StatusCode; {
+	switch code := a.status; {
 	case code >= 200 && code < 300:
 		return r
 	case code >= 300 && code < 400:
@@ -113,7 +113,7 @@ func (s *httpSender) result(resp *http.Response) deliver.Result {
 	default:
 		r.Class, r.Error = "status", "the receiver answered "+status(code)
 		if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
-			r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), s.o.Now())
+			r.RetryAfter = retryAfter(a.retryAfter, s.o.Now())
 		}
 	}
 	return r
@@ -147,77 +147,64 @@ func retryAfter(v string, now time.Time) time.Duration {
 	return min(max(t.Sub(now), 0), deliver.MaxRetryAfter)
 }
 
-// request makes the request of one attempt. Its errors contain no part of the
+// call makes the request of one attempt. Its errors contain no part of the
 // URL and no secret.
-func (s *httpSender) request(sub *hook.Subscription, d *hook.Delivery) (*http.Request, error) {
+func (s *httpSender) call(sub *hook.Subscription, d *hook.Delivery) (*call, error) {
 	dest := &sub.Destination
 	u, err := url.Parse(dest.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("the destination's url is not an http or https URL")
 	}
-	body := d.Event.Payload
-	header := make(http.Header, 8+len(dest.Headers)) // a map of 8 is made in one piece
+	c := &call{url: u, userAgent: s.userAgent, body: d.Event.Payload}
+	contentType := "application/json"
+	if dest.CloudEvents == "structured" {
+		contentType = cloudEventType
+		c.body = cloudEvent(d)
+	}
+	// In the order of their names, so that they need not be sorted where there are no others.
+	c.fields = make([]field, 0, 8+len(dest.Headers))
+	id, timestamp := encodeValue(d.Event.ID), strconv.FormatInt(s.o.Now().Unix(), 10)
+	c.add("Content-Type", contentType)
+	if trace := continueTrace(d.TraceParent); trace != "" {
+		c.add("Traceparent", trace)
+	}
+	c.add("Webhook-Id", id)
+	if len(dest.Secrets) > 0 {
+		signature, err := sign(dest.Secrets, id, timestamp, c.body)
+		if err != nil {
+			return nil, err
+		}
+		c.add("Webhook-Signature", signature)
+	}
+	c.add("Webhook-Timestamp", timestamp)
+	c.add("X-Switchhook-Selector", encodeValue(d.Event.Selector))
+	c.add("X-Switchhook-Subscription", encodeValue(d.Subscription))
+
+	switch dest.CloudEvents {
+	case "", "structured":
+	case "binary":
+		cloudEventAttributes(d, func(name, value string) { c.add(canonical("ce-"+name), cloudEventValue(value)) })
+	default:
+		return nil, fmt.Errorf("cloudEvents is %q, not binary or structured", dest.CloudEvents)
+	}
+	named := false
 	for _, h := range dest.Headers {
 		if m := headerProblem(h.Name, h.Value); m != "" {
 			return nil, errors.New(m)
 		}
 		name := canonical(h.Name)
-		header[name] = append(header[name], h.Value)
-	}
-	contentType := "application/json"
-	switch dest.CloudEvents {
-	case "":
-	case "binary":
-		cloudEventHeaders(header, d)
-	case "structured":
-		contentType = cloudEventType
-		body = cloudEvent(d)
-	default:
-		return nil, fmt.Errorf("cloudEvents is %q, not binary or structured", dest.CloudEvents)
-	}
-
-	now := s.o.Now()
-	v := make([]string, 7) // one allocation for the values of all headers
-	set := func(i int, name, value string) {
-		v[i] = value
-		header[name] = v[i : i+1 : i+1]
-	}
-	set(0, "Content-Type", contentType)
-	set(1, "Webhook-Id", encodeValue(d.Event.ID))
-	set(2, "Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	set(3, "X-Switchhook-Selector", encodeValue(d.Event.Selector))
-	set(4, "X-Switchhook-Subscription", encodeValue(d.Subscription))
-	if len(dest.Secrets) > 0 {
-		signature, err := sign(dest.Secrets, v[1], v[2], body)
-		if err != nil {
-			return nil, err
+		if name != "User-Agent" {
+			c.add(name, h.Value)
+		} else if !named { // there is but one
+			named, c.userAgent = true, h.Value
 		}
-		set(5, "Webhook-Signature", signature)
-	}
-	if trace := continueTrace(d.TraceParent); trace != "" {
-		set(6, "Traceparent", trace)
-	}
-	if header["User-Agent"] == nil {
-		header["User-Agent"] = s.userAgent
 	}
 	// A Client does this, a Transport does not.
-	if u.User != nil && header["Authorization"] == nil {
+	if u.User != nil && !c.has("Authorization") {
 		password, _ := u.User.Password()
-		r := http.Request{Header: header}
-		r.SetBasicAuth(u.User.Username(), password)
+		c.add("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
 	}
-
-	// As http.NewRequest makes it, without parsing the URL once more. GetBody lets the transport take another
-	// connection where one was closed before anything was written to it.
-	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	req := &http.Request{
-		Method: http.MethodPost, URL: u, Host: u.Host, Header: header, ContentLength: int64(len(body)), GetBody: open,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	if req.Body = http.NoBody; len(body) > 0 {
-		req.Body, _ = open()
-	}
-	return req, nil
+	return c, nil
 }
 
 // transport returns the transport that connects to what allow lists.

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -23,7 +22,7 @@ const (
 	maxIdleConnsPerHost = 64
 	idleConnTimeout     = time.Minute
 	maxResponseHead     = 64 << 10
-	writeBuffer         = 16 << 10 // so that most requests are one write
+	writeBuffer         = 16 << 10 // so that most requests are one write, or two where http.Transport makes them
 )
 
 // maxPlainBody bounds the bodies that are written before the answer is read. They fit into the socket's buffers,
@@ -31,8 +30,8 @@ const (
 const maxPlainBody = 32 << 10
 
 // plain makes HTTP/1.1 requests without TLS, each on the goroutine that wants it made. http.Transport has two goroutines for
-// every connection, which hand on a request and its answer; that costs a fifth of a delivery. What is written and
-// how it is read is net/http's here too (Request.Write, ReadResponse).
+// every connection, which hand on a request and its answer; that costs a fifth of a delivery. What is written is
+// what net/http would write, and answers are read by its rules.
 type plain struct {
 	dialer *net.Dialer
 
@@ -51,7 +50,8 @@ type plainConn struct {
 	raw  syscall.RawConn
 	addr string
 	r    *bufio.Reader
-	w    *bufio.Writer
+	// rest is what was not read of the body of an ordinary answer.
+	rest io.LimitedReader
 	// headroom is how much more of an answer's head may be read; -1: this is no head.
 	headroom int64
 
@@ -75,32 +75,24 @@ func (c *plainConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// takes reports whether plain can make a request. Others are for http.Transport.
-func (p *plain) takes(req *http.Request) bool {
-	foreign := func(c rune) bool { return c >= 0x80 } // the name has to be encoded, IDNA
-	return req.URL.Scheme == "http" && req.ContentLength <= maxPlainBody && !strings.ContainsFunc(req.URL.Host, foreign)
+// readHead bounds what is read from now on, until headroom is set to -1.
+func (c *plainConn) readHead() { c.headroom = int64(maxResponseHead - c.r.Buffered()) }
+
+// takes reports whether plain can make a call. Others are for http.Transport.
+func (p *plain) takes(c *call) bool {
+	return c.url.Scheme == "http" && len(c.body) <= maxPlainBody && ordinaryHost(c.url.Host)
 }
 
-// exchange makes one request. It calls answer with the answer, whose body can be read there, or returns an error where
+// exchange makes one call. It calls answered with the answer, whose body can be read there, or returns an error where
 // there is none. When ctx ends, both fail.
-func (p *plain) exchange(ctx context.Context, req *http.Request, answer func(*http.Response)) error {
-	c, err := p.conn(ctx, hostPort(req.URL))
+func (p *plain) exchange(ctx context.Context, q *call, answered func(answer)) error {
+	c, err := p.conn(ctx, hostPort(q.url))
 	if err != nil {
 		return err
 	}
 	// The one thing that ends it early, so that ctx says why.
 	uncut := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	resp, err := c.roundTrip(req)
-	whole := false
-	if err == nil {
-		defer resp.Body.Close() // reads nothing more: it is at its end, or the connection is closed
-		body := &endReader{ReadCloser: resp.Body, ended: resp.Body == http.NoBody}
-		if !body.ended {
-			resp.Body = body
-		}
-		answer(resp)
-		whole = body.ended && !resp.Close && resp.StatusCode >= 200 && c.r.Buffered() == 0
-	}
+	whole, err := c.roundTrip(q, answered)
 	if uncut() && whole {
 		p.put(c)
 	} else {
@@ -109,36 +101,89 @@ func (p *plain) exchange(ctx context.Context, req *http.Request, answer func(*ht
 	return err
 }
 
+// requests are buffers for what is written, so that idle connections have none.
+var requests = sync.Pool{New: func() any { b := make([]byte, 0, writeBuffer); return &b }}
+
+func (c *plainConn) write(q *call) error {
+	b := requests.Get().(*[]byte)
+	defer requests.Put(b)
+	*b = q.appendTo((*b)[:0])
+	_, err := c.Conn.Write(*b)
+	return err
+}
+
+// roundTrip makes a call. whole: it got the whole answer, and the connection can be used again.
+func (c *plainConn) roundTrip(q *call, answered func(answer)) (whole bool, err error) {
+	written := c.write(q)
+	// Even then there may be an answer, by a receiver that did not want to read all.
+	c.readHead()
+	h, ordinary, err := c.ordinaryHead()
+	if ordinary {
+		c.headroom = -1
+		c.rest = io.LimitedReader{R: c.r, N: h.length}
+		a := answer{status: h.status, retryAfter: h.retryAfter}
+		if h.length > 0 {
+			a.body = &c.rest
+		}
+		answered(a)
+		return written == nil && c.rest.N == 0 && c.r.Buffered() == 0, nil
+	}
+	var resp *http.Response
+	if err == nil {
+		resp, err = c.response()
+	}
+	if err != nil && written != nil {
+		return false, written
+	} else if err != nil {
+		return false, err
+	}
+	// Its Close is not called: it would read what nobody waits for any more, and there is nothing to be released.
+	a := answerOf(resp)
+	body := &endReader{r: a.body, ended: a.body == nil}
+	if a.body != nil {
+		a.body = body
+	}
+	answered(a)
+	return written == nil && body.ended && !resp.Close && resp.StatusCode >= 200 && c.r.Buffered() == 0, nil
+}
+
 // endReader notices the end.
 type endReader struct {
-	io.ReadCloser
+	r     io.Reader
 	ended bool
 }
 
 func (r *endReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
+	n, err := r.r.Read(p)
 	r.ended = r.ended || err == io.EOF
 	return n, err
 }
 
-func (c *plainConn) roundTrip(req *http.Request) (*http.Response, error) {
-	written := req.Write(c.w)
-	if written == nil {
-		written = c.w.Flush()
+// ordinaryHead waits for an answer and reads its head, if that is ordinary and came in one piece. If not, nothing is taken
+// from c.r.
+func (c *plainConn) ordinaryHead() (h answerHead, ok bool, err error) {
+	if _, err = c.r.Peek(1); err == io.EOF {
+		return h, false, io.ErrUnexpectedEOF // as http.ReadResponse says it
+	} else if err != nil {
+		return h, false, err
 	}
-	// Even then there may be an answer, by a receiver that did not want to read all.
+	came, _ := c.r.Peek(c.r.Buffered())
+	if h, ok = ordinaryHead(came); ok {
+		_, _ = c.r.Discard(h.size)
+	}
+	return h, ok, nil
+}
+
+// response reads any answer, up to its body.
+func (c *plainConn) response() (*http.Response, error) {
 	for range 6 {
-		c.headroom = maxResponseHead
-		resp, err := http.ReadResponse(c.r, req)
+		c.readHead()
+		resp, err := http.ReadResponse(c.r, nil)
 		c.headroom = -1
-		if written != nil && err != nil {
-			return nil, written
-		}
 		if err != nil {
 			return nil, err
 		}
 		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
-			resp.Close = resp.Close || written != nil
 			return resp, nil
 		}
 	}
@@ -166,7 +211,7 @@ func (p *plain) conn(ctx context.Context, addr string) (*plainConn, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	c.r, c.w = bufio.NewReader(c), bufio.NewWriterSize(conn, writeBuffer)
+	c.r = bufio.NewReader(c)
 	return c, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -159,14 +158,14 @@ func TestPlainWritesWhatTransportWrites(t *testing.T) {
 		if r := s.Send(t.Context(), sub, d); r.Class != "ok" {
 			t.Fatalf("%+v", r)
 		}
-		req, err := s.request(sub, d)
+		c, err := s.call(sub, d)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := size <= maxPlainBody; s.transport(loop).plain.takes(req) != want {
+		if want := size <= maxPlainBody; s.transport(loop).plain.takes(c) != want {
 			t.Errorf("%d bytes: not where they belong", size)
 		}
-		resp, err := s.transport(loop).other.RoundTrip(req)
+		resp, err := s.transport(loop).other.RoundTrip(c.request())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,9 +216,9 @@ func TestHostPort(t *testing.T) {
 			t.Errorf("%s: %s, want %s", raw, got, want)
 		}
 	}
-	for raw, want := range map[string]bool{"http://a/ü": true, "https://a/": false, "http://größe.example/": false} {
+	for raw, want := range map[string]bool{"http://a/ü": true, "https://a/": false, "http://größe.example/": false, "http://[fe80::1%25lo]:1": false, "http://[::1]:1": true} {
 		u, _ := url.Parse(raw)
-		if got := newPlain(nil).takes(&http.Request{URL: u}); got != want {
+		if got := newPlain(nil).takes(&call{url: u}); got != want {
 			t.Errorf("%s: %v", raw, got)
 		}
 	}

@@ -2,7 +2,6 @@ package destination
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -200,9 +199,14 @@ func TestCloudEvent(t *testing.T) {
 	if !strings.Contains(string(cloudEvent(d)), `"data":{"n": 9007199254740993}}`) {
 		t.Error("the payload is not there byte for byte")
 	}
-	h := http.Header{}
 	d.Event.Selector, d.Event.Type = `a "b"/50%é`, "order created"
-	cloudEventHeaders(h, d)
+	sub := toURL("http://a")
+	sub.Destination.CloudEvents = "binary"
+	c, err := newHTTP(Options{Now: time.Now}).call(sub, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := c.request().Header
 	if got := h.Get("ce-subject"); got != "a%20%22b%22/50%25%C3%A9" {
 		t.Errorf("ce-subject is %q", got)
 	}
