@@ -130,14 +130,14 @@ func (c *plainConn) roundTrip(q *call, answered func(answer)) (whole bool, err e
 	}
 	var resp *http.Response
 	if err == nil {
-		resp, err = c.response()
+		// It is not closed: that would read what nobody waits for any more, and there is nothing to be released.
+		resp, err = c.response() //nolint:bodyclose
 	}
 	if err != nil && written != nil {
 		return false, written
 	} else if err != nil {
 		return false, err
 	}
-	// Its Close is not called: it would read what nobody waits for any more, and there is nothing to be released.
 	a := answerOf(resp)
 	body := &endReader{r: a.body, ended: a.body == nil}
 	if a.body != nil {
