@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -66,6 +67,14 @@ func (s *Store) checkpoint(ctx context.Context) {
 			return
 		}
 		p, ok := s.index.read()
+		if ok && p.backfilled < p.frames {
+			// SQLite syncs the database when all of the WAL was moved, which with a busy writer is when that is held back. It would
+			// wait then for all that was moved since the WAL began.
+			if err := s.cp.syncDatabase(); err != nil {
+				s.fail("checkpoint", &commitError{fmt.Errorf("syncing the database: %w", err)})
+				return
+			}
+		}
 		if !ok || p.frames < restartFrames {
 			return
 		}

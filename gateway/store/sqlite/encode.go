@@ -94,8 +94,11 @@ func encodeHeaders(h hook.Headers) []byte {
 
 func escape(b []byte, s string, name bool) []byte {
 	for {
-		i := strings.IndexAny(s, "\\\n:")
-		if i < 0 {
+		i := 0
+		for i < len(s) && s[i] != '\\' && s[i] != '\n' && s[i] != ':' {
+			i++
+		}
+		if i == len(s) {
 			return append(b, s...)
 		}
 		b = append(b, s[:i]...)

@@ -255,3 +255,38 @@ func gatherClose(tls *libc.TLS, file uintptr) int32 {
 	}
 	return rc
 }
+
+// databaseFile is the database's own file as the connection has it open, a sqlite3_file.
+func (c *conn) databaseFile() (uintptr, error) {
+	if c.db == 0 {
+		return 0, errConnClosed
+	}
+	main, err := c.cString("main")
+	if err != nil {
+		return 0, err
+	}
+	defer libc.Xfree(c.tls, main)
+	out, err := c.malloc(8)
+	if err != nil {
+		return 0, err
+	}
+	defer libc.Xfree(c.tls, out)
+	if rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, main, sqlite3.SQLITE_FCNTL_FILE_POINTER, out); rc != sqlite3.SQLITE_OK {
+		return 0, c.failure(rc)
+	}
+	return *(*uintptr)(pointer(out)), nil
+}
+
+// syncDatabase makes durable what checkpoints wrote to the database's own file. A descriptor of our own would not do: when that is
+// closed, the system drops the locks of SQLite's.
+func (c *conn) syncDatabase() error {
+	file, err := c.databaseFile()
+	if err != nil {
+		return err
+	}
+	sync := callable[func(*libc.TLS, uintptr, int32) int32](methods((*sqlite3.Tsqlite3_file)(pointer(file)).FpMethods).FxSync)
+	if rc := sync(c.tls, file, sqlite3.SQLITE_SYNC_NORMAL); rc != sqlite3.SQLITE_OK {
+		return c.failure(rc)
+	}
+	return nil
+}

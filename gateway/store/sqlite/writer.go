@@ -30,6 +30,8 @@ const writers = 2
 const (
 	maxBatchOps   = 512
 	maxBatchBytes = 16 << 20
+	// maxTaken is how many ops are taken at once, before it is seen whether the disk is free for what is made.
+	maxTaken = 32
 )
 
 // op is one write that somebody waits for.
@@ -106,12 +108,12 @@ func (q *queueOfOps) put(o *op) bool {
 	return !closed
 }
 
-// take moves to a batch what it has room for. What is left wakes the next one.
+// take moves to a batch what it has room for, up to maxTaken. What is left wakes the next one.
 func (q *queueOfOps) take(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := 0
-	for n < len(q.ops) && !b.full(q.ops[n].size) {
+	for n < min(len(q.ops), maxTaken) && !b.full(q.ops[n].size) {
 		o := q.ops[n]
 		n++
 		if o.state.CompareAndSwap(opQueued, opTaken) {
@@ -123,7 +125,8 @@ func (q *queueOfOps) take(b *batch) {
 		clear(q.ops[rest:])
 		q.ops = q.ops[:rest]
 	}
-	if b.closed = len(q.ops) > 0; b.closed {
+	if len(q.ops) > 0 {
+		b.closed = n < maxTaken
 		q.signal()
 	}
 }
@@ -427,6 +430,11 @@ func (s *Store) attempt(tx *tx, b *batch) (inOp bool, err error) {
 	err = tx.start()
 	for i := 0; ; i++ {
 		if i == len(b.ops) {
+			select {
+			case <-s.syncing: // whether or not there is more
+				return inOp, err
+			default:
+			}
 			select {
 			case <-s.syncing:
 				return inOp, err
