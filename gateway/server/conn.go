@@ -35,6 +35,14 @@ type listener struct {
 	server *Server
 }
 
+// Close may come second: when the draining begins while a connection is accepted, Serve ends, and closes it, before Shutdown does.
+func (l *listener) Close() error {
+	if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
 // How long to wait after a failed accept, and at most.
 const (
 	firstPause = 5 * time.Millisecond

@@ -944,6 +944,27 @@ func TestShutdownBeforeServe(t *testing.T) {
 	}
 }
 
+// The listener may be closed before Shutdown does it. No request is under way then, and it does not say so.
+func TestShutdownAfterListener(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server.New(server.Options{Gateway: urls{}, Logger: slog.New(slog.DiscardHandler)})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
 // failing is a listener that fails before it accepts.
 type failing struct {
 	net.Listener
