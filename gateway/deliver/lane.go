@@ -346,9 +346,9 @@ func (e *Engine) attempt(l *lane, sub *hook.Subscription, d *hook.Delivery) *res
 		timeout = defaultTimeout
 	}
 	at, began := e.o.Now(), time.Now()
-	ctx, cancel := context.WithTimeout(e.attemptCtx, timeout)
+	ctx := &attemptContext{engine: e.attemptCtx, deadline: began.Add(timeout)}
 	res := e.send(ctx, sub, d)
-	cancel()
+	ctx.end()
 	took := time.Since(began)
 
 	r := &result{l: l, ordered: d.Ordered}

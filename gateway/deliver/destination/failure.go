@@ -36,7 +36,7 @@ func failure(ctx context.Context, sub *hook.Subscription, err error, other strin
 	switch {
 	case errors.As(err, &forbid):
 		class, text = "forbidden", forbid.Error()
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), err == context.DeadlineExceeded: // plain's
 		class, text = "timeout", "no answer within "+sub.Destination.Timeout.String()
 		if errors.As(err, &dns) {
 			text = "looking up " + dns.Name + " took longer than " + sub.Destination.Timeout.String()

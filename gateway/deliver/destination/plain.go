@@ -10,10 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"switchhook/gateway/deliver"
 )
 
 // The bounds of all connections to http destinations, those of http.Transport too.
@@ -90,9 +93,11 @@ func (p *plain) exchange(ctx context.Context, q *call, answered func(answer)) er
 	if err != nil {
 		return err
 	}
-	// The one thing that ends it early, so that ctx says why.
-	uncut := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	uncut := deliver.AfterCut(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	whole, err := c.roundTrip(q, answered)
+	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+		err = context.DeadlineExceeded // ctx will say so in a moment
+	}
 	if uncut() && whole {
 		p.put(c)
 	} else {
@@ -192,8 +197,10 @@ func (c *plainConn) response() (*http.Response, error) {
 
 // conn returns a connection that was idle, or a new one.
 func (p *plain) conn(ctx context.Context, addr string) (*plainConn, error) {
+	deadline, _ := ctx.Deadline()
 	for c := p.take(addr); c != nil; c = p.take(addr) {
-		if c.quiet() {
+		// That of its last call may be over, and then nothing can be asked of it.
+		if c.SetDeadline(deadline) == nil && c.quiet() {
 			return c, nil
 		}
 		_ = c.Close()
@@ -207,7 +214,10 @@ func (p *plain) conn(ctx context.Context, addr string) (*plainConn, error) {
 		return nil, err
 	}
 	c := &plainConn{Conn: conn, addr: addr, headroom: -1}
-	if c.raw, err = conn.(*net.TCPConn).SyscallConn(); err != nil {
+	if c.raw, err = conn.(*net.TCPConn).SyscallConn(); err == nil {
+		err = c.SetDeadline(deadline)
+	}
+	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
