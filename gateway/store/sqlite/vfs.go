@@ -261,17 +261,12 @@ func (c *conn) databaseFile() (uintptr, error) {
 	if c.db == 0 {
 		return 0, errConnClosed
 	}
-	main, err := c.cString("main")
-	if err != nil {
-		return 0, err
-	}
-	defer libc.Xfree(c.tls, main)
 	out, err := c.malloc(8)
 	if err != nil {
 		return 0, err
 	}
 	defer libc.Xfree(c.tls, out)
-	if rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, main, sqlite3.SQLITE_FCNTL_FILE_POINTER, out); rc != sqlite3.SQLITE_OK {
+	if rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, 0 /* the main one */, sqlite3.SQLITE_FCNTL_FILE_POINTER, out); rc != sqlite3.SQLITE_OK {
 		return 0, c.failure(rc)
 	}
 	return *(*uintptr)(pointer(out)), nil
