@@ -26,7 +26,7 @@ import (
 func (b *bench) store() error {
 	// As the gateway sets its own runtime, see gateway/app/memory.go.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2))
 	t := table{Title: "Durable commits", Text: "The store alone: a record is a request of 7 KB with two events and two deliveries. A call returns when it is synced. The callers' own work is on the same processors.",
 		Columns: []string{"callers", "records/s", "p50", "p99", "slowest", "CPU per record", "written per record"}}
 	for _, callers := range []int{1, 64, 256} {
