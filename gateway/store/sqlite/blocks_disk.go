@@ -119,13 +119,15 @@ func (s *Store) loadBlocks(c *conn) error {
 	}, first); err != nil {
 		return err
 	}
-	// What is unsettled, and what is dead, is in small indexes.
+	for _, d := range s.leases.find(0) {
+		tallies = append(tallies, tally{block: blockOfDelivery(d.id), open: 1})
+	}
+	// What else is unsettled, and what is dead, is in small indexes.
 	for _, q := range [...]struct {
 		query string
 		tally tally
 	}{
 		{"SELECT id FROM deliveries INDEXED BY deliveries_due WHERE state = 0", tally{open: 1}},
-		{"SELECT id FROM deliveries INDEXED BY deliveries_unlisted WHERE state = 4", tally{open: 1}},
 		{"SELECT id FROM deliveries INDEXED BY deliveries_lane WHERE lane IS NOT NULL AND state < 2 AND state = 1", tally{open: 1}},
 		{"SELECT id FROM deliveries INDEXED BY deliveries_dead WHERE state = 3", tally{dead: 1}},
 	} {

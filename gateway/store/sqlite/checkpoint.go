@@ -27,6 +27,8 @@ var (
 	idleTruncate = 5 * time.Second
 	// keepFrames is how long a WAL may be for it to be left alone when idle.
 	keepFrames uint32 = 128
+	// longTicks is how many seconds a delivery is leased at least before it is listed, see tidyLeases.
+	longTicks = 10
 )
 
 // runCheckpoints checkpoints until ctx ends.
@@ -35,14 +37,15 @@ func (s *Store) runCheckpoints(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	seen, quiet := s.commits.Load(), time.Now()
-	for {
+	for ticks := 1; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.checkpointNow:
 			s.checkpoint(ctx)
 		case <-tick.C:
-			s.list(ctx) //nolint:errcheck // tried again at the next tick
+			s.tidyLeases(ctx, ticks%longTicks == 0) //nolint:errcheck // tried again at the next tick
+			ticks++
 			if f := s.fault.Load(); f != nil && f.due(time.Now()) {
 				s.probe()
 			}

@@ -699,7 +699,7 @@ func TestClaimAndSettle(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Release(rec.Deliveries[0].ID)
-	if err := s.list(t.Context()); err != nil { // so that it is walked over
+	if err := s.tidyLeases(t.Context(), false); err != nil { // so that it is walked over
 		t.Fatal(err)
 	}
 	if ds, err := s.Claim(t.Context(), "demo/s", time.Now(), 2); err != nil || len(ds) != 1 {

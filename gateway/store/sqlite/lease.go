@@ -22,6 +22,9 @@ import (
 // every subscription. So it is stored as unlisted: pending, and not in that index. When its lease ends without an
 // attempt, or the process does, it is claimed from memory, until list has put it into the index. A subscription that
 // this happens to is behind: what Append adds for it is listed at once, until a claim finds nothing more that is due.
+//
+// No index tells which deliveries are unlisted. They are all in memory, and for the next run meta.listed bounds where they
+// are: none is that has this id or a smaller one. tidyLeases moves it on, and lists what is leased for long, which would hold it back.
 
 // spot is where a delivery stands in the queue of its subscription.
 type spot struct{ due, id int64 }
@@ -43,11 +46,13 @@ type queue struct {
 
 	// pins counts leases, unlisted deliveries and users; the queue is forgotten at 0. Under leases.mu.
 	pins int
+	// leased counts the unlisted deliveries that are leased. Under leases.mu.
+	leased int
 }
 
+// lease has no pointer, so that the garbage collector need not look at many of them.
 type lease struct {
-	q        *queue
-	due      int64
+	sub, due int64
 	unlisted bool
 }
 
@@ -59,6 +64,11 @@ type leases struct {
 	loose map[*queue]struct{}
 	// behind are the subscriptions that are.
 	behind map[int64]struct{}
+
+	// newest is the highest id that may be unlisted; listed is below all that are, and stored what meta has of it.
+	newest, listed, stored int64
+	// old is what newest was when the leases were last looked through for those that are held for long.
+	old int64
 }
 
 func newLeases() *leases {
@@ -78,6 +88,31 @@ func (l *leases) pinLocked(sub int64) *queue {
 func (l *leases) unpinLocked(q *queue) {
 	if q.pins--; q.pins == 0 {
 		delete(l.queues, q.sub)
+	}
+}
+
+func (l *leases) holdLocked(id int64, e lease) {
+	q := l.pinLocked(e.sub)
+	if l.held[id] = e; e.unlisted {
+		q.leased++
+	}
+}
+
+func (l *leases) letGoLocked(id int64, e lease) {
+	delete(l.held, id)
+	q := l.queues[e.sub]
+	if e.unlisted {
+		q.leased--
+	}
+	l.unpinLocked(q)
+}
+
+// listedLocked notes that a delivery is not unlisted, if it is leased.
+func (l *leases) listedLocked(id int64) {
+	if e, ok := l.held[id]; ok && e.unlisted {
+		l.queues[e.sub].leased--
+		e.unlisted = false
+		l.held[id] = e
 	}
 }
 
@@ -121,7 +156,7 @@ func (l *leases) take(sub, id, due int64) bool {
 	if _, ok := l.held[id]; ok {
 		return false
 	}
-	l.held[id] = lease{q: l.pinLocked(sub), due: due}
+	l.holdLocked(id, lease{sub: sub, due: due})
 	return true
 }
 
@@ -130,8 +165,10 @@ func (l *leases) takeNew(sub, id, due int64, mayBeUnlisted bool) (unlisted bool)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, behind := l.behind[sub]
-	unlisted = mayBeUnlisted && !behind
-	l.held[id] = lease{l.pinLocked(sub), due, unlisted}
+	if unlisted = mayBeUnlisted && !behind && id > l.listed; unlisted {
+		l.newest = max(l.newest, id)
+	}
+	l.holdLocked(id, lease{sub, due, unlisted})
 	return unlisted
 }
 
@@ -144,7 +181,7 @@ func (l *leases) takeUnlisted(q *queue) (id int64, ok bool) {
 	if _, held := l.held[at.id]; held {
 		return 0, false
 	}
-	l.held[at.id] = lease{l.pinLocked(q.sub), at.due, true}
+	l.holdLocked(at.id, lease{q.sub, at.due, true})
 	return at.id, true
 }
 
@@ -173,8 +210,7 @@ func (l *leases) drop(id int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e, ok := l.held[id]; ok {
-		delete(l.held, id)
-		l.unpinLocked(e.q)
+		l.letGoLocked(id, e)
 	}
 }
 
@@ -196,15 +232,13 @@ func (l *leases) end(id int64, again bool) {
 		}
 		return
 	}
-	q := e.q
-	q.pins++
+	q := l.pinLocked(e.sub)
 	l.mu.Unlock()
 
 	q.mu.Lock()
 	l.mu.Lock()
 	if e, ok = l.held[id]; ok { // placed may have changed it
-		delete(l.held, id)
-		l.unpinLocked(q)
+		l.letGoLocked(id, e)
 		switch at := (spot{e.due, id}); {
 		case again && e.unlisted:
 			l.keepLocked(q, at)
@@ -230,8 +264,9 @@ func (l *leases) placed(sub, id, due int64) {
 		return
 	}
 	l.mu.Lock()
+	l.listedLocked(id)
 	if e, ok := l.held[id]; ok {
-		e.due, e.unlisted = due, false
+		e.due = due
 		l.held[id] = e
 	}
 	l.forgetLocked(q, id)
@@ -247,10 +282,7 @@ func (l *leases) gone(sub, id int64) {
 		return
 	}
 	l.mu.Lock()
-	if e, ok := l.held[id]; ok {
-		e.unlisted = false
-		l.held[id] = e
-	}
+	l.listedLocked(id)
 	l.forgetLocked(q, id)
 	l.mu.Unlock()
 	l.unlock(q)
@@ -289,49 +321,136 @@ func (q *queue) lower(p spot) {
 	}
 }
 
+// countUnlisted returns how many deliveries of a subscription are unlisted.
+func (l *leases) countUnlisted(sub int64) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q := l.queues[sub]; q != nil {
+		return q.leased + len(q.unlisted)
+	}
+	return 0
+}
+
+// found is an unlisted delivery.
+type found struct {
+	sub int64
+	spot
+}
+
+// find returns the unlisted deliveries that are not leased, and of those that are the ones up to an id, in order.
+func (l *leases) find(upTo int64) (all []found) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if upTo > l.listed {
+		for id, e := range l.held {
+			if e.unlisted && id <= upTo {
+				all = append(all, found{e.sub, spot{e.due, id}})
+			}
+		}
+	}
+	for q := range l.loose {
+		for _, at := range q.unlisted {
+			all = append(all, found{q.sub, at})
+		}
+	}
+	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(a.id, b.id) })
+	return all
+}
+
+// bound moves listed to just below all that are unlisted. From now on nothing becomes so that is not beyond it.
+// moved says that meta has not got it.
+func (l *leases) bound() (listed int64, moved bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.held[l.listed+1]; !e.unlisted { // else the one that held it back still does
+		l.listed = l.newest
+		for id, e := range l.held {
+			if e.unlisted {
+				l.listed = min(l.listed, id-1)
+			}
+		}
+		for q := range l.loose {
+			for _, at := range q.unlisted {
+				l.listed = min(l.listed, at.id-1)
+			}
+		}
+	}
+	return l.listed, l.listed > l.stored
+}
+
 // listStep is how many deliveries are listed in one transaction.
 const listStep = 256
 
-// list puts the unlisted deliveries that are not leased into the index, so that memory need not keep them for
-// as long as a subscription is paused or its receiver is down. When it fails they stay as they are.
-func (s *Store) list(ctx context.Context) error {
-	for _, sub := range s.leases.looseSubs() {
-		q := s.leases.lock(sub)
-		all := slices.Clone(q.unlisted)
-		s.leases.unlock(q)
-		for step := range slices.Chunk(all, listStep) {
-			var listed []spot
-			if err := s.write(ctx, int64(len(step))*128, func(tx *tx) error {
-				listed = listed[:0]
-				for _, at := range step {
-					n, err := tx.exec("UPDATE deliveries SET state = 0 WHERE id = ? AND state = 4", at.id)
-					if err != nil {
-						return err
-					}
-					if n == 1 {
-						listed = append(listed, at)
-					}
+// tidyLeases puts the unlisted deliveries that are not leased into the index, so that memory need not keep them for
+// as long as a subscription is paused or its receiver is down, and moves meta.listed on. With long it also lists those that
+// are leased since it did so before. When it fails they stay as they are.
+func (s *Store) tidyLeases(ctx context.Context, long bool) error {
+	l := s.leases
+	old := int64(0)
+	if long {
+		l.mu.Lock()
+		old, l.old = l.old, l.newest
+		l.mu.Unlock()
+	}
+	if err := s.list(ctx, l.find(old)); err != nil {
+		return err
+	}
+	listed, moved := l.bound()
+	if !moved {
+		return nil
+	}
+	if err := s.write(ctx, 128, func(tx *tx) error {
+		_, err := tx.exec("INSERT OR REPLACE INTO meta VALUES('listed', ?)", listed)
+		return err
+	}); err != nil {
+		return fmt.Errorf("moving the bound of what is listed: %w", err)
+	}
+	l.mu.Lock()
+	l.stored = max(l.stored, listed)
+	l.mu.Unlock()
+	return nil
+}
+
+// list puts unlisted deliveries into the index.
+func (s *Store) list(ctx context.Context, all []found) error {
+	for step := range slices.Chunk(all, listStep) {
+		var listed []found
+		if err := s.write(ctx, int64(len(step))*128, func(tx *tx) error {
+			listed = listed[:0]
+			for _, d := range step {
+				n, err := tx.exec("UPDATE deliveries SET state = 0 WHERE id = ? AND state = 4", d.id)
+				if err != nil {
+					return err
 				}
-				return nil
-			}); err != nil {
-				return fmt.Errorf("list: %w", err)
+				if n == 1 {
+					listed = append(listed, d)
+				}
 			}
-			for _, at := range listed {
-				s.leases.placed(sub, at.id, at.due)
-			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("list: %w", err)
+		}
+		for _, d := range listed {
+			s.leases.placed(d.sub, d.id, d.due)
 		}
 	}
 	return nil
 }
 
-// loadUnlisted reads what was leased by Append when the last run ended.
+// loadUnlisted reads what was unlisted when the last run ended.
 func (s *Store) loadUnlisted(c *conn) error {
-	s.leases.mu.Lock()
-	defer s.leases.mu.Unlock()
-	return c.query(context.Background(), "SELECT id, subscription, due FROM deliveries INDEXED BY deliveries_unlisted WHERE state = 4 ORDER BY id", func(r row) bool {
-		q := s.leases.pinLocked(r.int(1))
-		s.leases.keepLocked(q, spot{r.int(2), r.int(0)})
-		s.leases.unpinLocked(q)
+	listed, err := c.number("SELECT value FROM meta WHERE key = 'listed'")
+	if err != nil {
+		return err
+	}
+	l := s.leases
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.newest, l.listed, l.stored = listed, listed, listed
+	return c.query(context.Background(), "SELECT id, subscription, due FROM deliveries WHERE id > ? AND state = 4 ORDER BY id", func(r row) bool {
+		q := l.pinLocked(r.int(1))
+		l.keepLocked(q, spot{r.int(2), r.int(0)})
+		l.unpinLocked(q)
 		return true
-	})
+	}, listed)
 }

@@ -645,12 +645,12 @@ func (s *Store) Backlog(ctx context.Context, subscription string, most int) (b s
 		if err != nil || sub == 0 {
 			return err
 		}
+		b.Open = min(s.leases.countUnlisted(sub), most)
 		for _, count := range [...]struct {
 			into  *int
 			query string
 		}{
 			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_due WHERE subscription = ? AND state = 0 LIMIT ?)"},
-			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_unlisted WHERE subscription = ? AND state = 4 LIMIT ?)"},
 			{&b.Open, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_lane WHERE subscription = ? AND lane IS NOT NULL AND state < 2 AND state = 1 LIMIT ?)"},
 			{&b.Dead, "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_dead_of WHERE subscription = ? AND state = 3 LIMIT ?)"},
 		} {

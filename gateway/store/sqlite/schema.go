@@ -30,7 +30,8 @@ const pageSize = 8192
 //   - blocks summarise 256 requests each (see block.go). They take the place of
 //     indexes by integration, outcome, time, subscription and selector, which would
 //     take more time and more writing than everything else together.
-//   - meta.request is the highest number that was ever given to a request that is swept.
+//   - meta.request is the highest number that was ever given to a request that is swept;
+//     meta.listed bounds the ids of deliveries of state 4 (see lease.go).
 var migrations = []string{`
 CREATE TABLE meta(
 	key TEXT PRIMARY KEY,
@@ -162,6 +163,9 @@ ALTER TABLE events ADD COLUMN packed INTEGER;
 `, `
 -- Those of state 4 are pending and not in deliveries_due (see lease.go). In the order of their ids, new ones are all on the last page.
 CREATE INDEX deliveries_unlisted ON deliveries(id, subscription) WHERE state = 4;
+`, `
+INSERT INTO meta SELECT 'listed', coalesce((SELECT min(id) - 1 FROM deliveries INDEXED BY deliveries_unlisted WHERE state = 4), (SELECT max(id) FROM deliveries), 0);
+DROP INDEX deliveries_unlisted;
 `}
 
 // NewerError says that the database was written by a later version of Switchhook.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"switchhook/gateway/hook"
@@ -271,6 +272,10 @@ func (s *Store) DeleteSubscription(ctx context.Context, id string) error {
 // up to a number, in steps that others can come between.
 func (s *Store) kill(ctx context.Context, sub, upTo int64) error {
 	_, last := span(upTo)
+	unlisted := slices.DeleteFunc(s.leases.find(last), func(d found) bool { return d.sub != sub || d.id > last })
+	if err := s.list(ctx, unlisted); err != nil {
+		return err
+	}
 	for {
 		var ids []int64
 		err := s.write(ctx, killStep*256, func(tx *tx) error {
@@ -278,7 +283,6 @@ func (s *Store) kill(ctx context.Context, sub, upTo int64) error {
 			gather := func(r row) bool { ids = append(ids, r.int(0)); return true }
 			for _, query := range [...]string{
 				"SELECT id FROM deliveries WHERE subscription = ? AND state = 0 AND id <= ? LIMIT ?",
-				"SELECT id FROM deliveries INDEXED BY deliveries_unlisted WHERE subscription = ? AND state = 4 AND id <= ? LIMIT ?",
 				"SELECT id FROM deliveries WHERE subscription = ? AND lane IS NOT NULL AND state < 2 AND id <= ? LIMIT ?",
 			} {
 				if len(ids) == 0 {

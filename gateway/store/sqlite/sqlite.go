@@ -395,21 +395,20 @@ func (s *Store) resumeDeletes(ctx context.Context) error {
 		})
 	})
 	for _, d := range all {
-		if err == nil {
-			var due, lane int64
-			err = s.read(ctx, func(c *conn) (err error) {
-				if due, err = c.number("SELECT 1 FROM deliveries WHERE subscription = ? AND state = 0 LIMIT 1", d.sub); err != nil || due == 1 {
+		open := int64(s.leases.countUnlisted(d.sub))
+		for _, query := range [...]string{
+			"SELECT 1 FROM deliveries WHERE subscription = ? AND state = 0 LIMIT 1",
+			"SELECT 1 FROM deliveries WHERE subscription = ? AND lane IS NOT NULL AND state < 2 LIMIT 1",
+		} {
+			if err == nil && open == 0 {
+				err = s.read(ctx, func(c *conn) (err error) {
+					open, err = c.number(query, d.sub)
 					return err
-				}
-				if due, err = c.number("SELECT 1 FROM deliveries INDEXED BY deliveries_unlisted WHERE subscription = ? AND state = 4 LIMIT 1", d.sub); err != nil {
-					return err
-				}
-				lane, err = c.number("SELECT 1 FROM deliveries WHERE subscription = ? AND lane IS NOT NULL AND state < 2 LIMIT 1", d.sub)
-				return err
-			})
-			if err == nil && due+lane > 0 {
-				err = s.kill(ctx, d.sub, d.upTo)
+				})
 			}
+		}
+		if err == nil && open > 0 {
+			err = s.kill(ctx, d.sub, d.upTo)
 		}
 	}
 	return err
