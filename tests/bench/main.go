@@ -98,6 +98,11 @@ func run(ctx context.Context, quick bool, only, out string) error {
 			return fmt.Errorf("there is no section %q", w)
 		}
 	}
+	if !quick {
+		if err := writeMemory(ctx); err != nil {
+			return fmt.Errorf("before measuring: %w", err)
+		}
+	}
 	for _, s := range sections {
 		if len(wanted) > 0 && !slices.Contains(wanted, s.name) {
 			continue
