@@ -191,9 +191,12 @@ func (s *Store) open() error {
 	if err != nil && !fresh {
 		return err
 	}
-	used, err := inspectWAL(s.path+"-wal", m)
+	used, err := inspectWAL(s.path, m)
 	if err != nil {
 		return err
+	}
+	if !used && m.state == markOpen && m.frames > 0 {
+		s.log.Info("another program, such as sqlite3, has moved the WAL into the database; all that was committed is there", "database", s.path)
 	}
 	if fresh && used {
 		return &damage{s.path, "the database is missing, though its -wal is there"}

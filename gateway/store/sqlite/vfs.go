@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -39,7 +41,16 @@ type gatheredFile struct {
 	// header: the header was written and not synced. It has to be on the disk before the frames of the last
 	// round are overwritten, or they could be taken for new ones.
 	header bool
+
+	// nextPage is the page of the last frame of which the header was written, nextAt where it goes, and size how long it is
+	// when that is what was written last, or else 0.
+	nextPage uint32
+	nextAt   int64
+	size     int
 }
+
+// lastFrame is the page that is in a frame: its number, and its CRC. The zero value is one that is not known.
+type lastFrame struct{ page, sum uint32 }
 
 // deferral puts off the sync of a connection's WAL that ends a COMMIT: what was gathered is written then, but syncing it is left
 // to whoever set on. It belongs to the goroutine that uses the connection.
@@ -48,6 +59,8 @@ type deferral struct {
 	on bool
 	// owed: something was put off.
 	owed bool
+	// last is the last frame of what was committed last.
+	last lastFrame
 }
 
 // deferrals has those of connections that are open or being opened, by the value of their option.
@@ -203,7 +216,16 @@ func gatherWrite(tls *libc.TLS, file, buf uintptr, amount int32, offset int64) i
 		g.at = offset
 	}
 	g.header = g.header || offset == 0
-	g.buf = append(g.buf, unsafe.Slice((*byte)(pointer(buf)), amount)...)
+	text := unsafe.Slice((*byte)(pointer(buf)), amount)
+	g.buf = append(g.buf, text...)
+	// SQLite writes a frame's header, and then its page. Whatever else it writes, such as a page once more, makes the last frame unknown.
+	g.size = 0
+	switch {
+	case amount == frameHeaderSize:
+		g.nextPage, g.nextAt = binary.BigEndian.Uint32(text), offset+frameHeaderSize
+	case offset == g.nextAt && g.nextPage != 0:
+		g.size = int(amount)
+	}
 	return sqlite3.SQLITE_OK
 }
 
@@ -225,6 +247,12 @@ func gatherTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
 
 func gatherSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	g := gatheredOf(file)
+	if g.deferral != nil && len(g.buf) > 0 {
+		g.deferral.last = lastFrame{}
+		if g.size > 0 && g.size <= len(g.buf) {
+			g.deferral.last = lastFrame{g.nextPage, crc32.ChecksumIEEE(g.buf[len(g.buf)-g.size:])}
+		}
+	}
 	if rc := g.flush(tls, file); rc != sqlite3.SQLITE_OK {
 		return rc
 	}

@@ -62,6 +62,9 @@ type mark struct {
 	salt   [8]byte // of the WAL's header: changes whenever the WAL begins anew
 	frames uint32
 	sum    sum // of the last of the frames
+	last   lastFrame
+	// ahead is the last frame of what is committed beyond that, and being synced.
+	ahead lastFrame
 }
 
 // States of a mark. The zero value is a mark that is missing or unreadable.
@@ -78,19 +81,28 @@ const (
 const markMagic = "SWHKWAL1"
 
 func (m mark) encode() []byte {
-	b := make([]byte, 0, 40)
+	b := make([]byte, 0, 52)
 	b = append(b, markMagic...)
 	b = binary.LittleEndian.AppendUint32(b, m.state)
 	b = append(b, m.salt[:]...)
 	b = binary.LittleEndian.AppendUint32(b, m.frames)
 	b = binary.LittleEndian.AppendUint32(b, m.sum[0])
 	b = binary.LittleEndian.AppendUint32(b, m.sum[1])
+	for _, f := range [...]lastFrame{m.last, m.ahead} {
+		b = binary.LittleEndian.AppendUint32(b, f.page)
+		b = binary.LittleEndian.AppendUint32(b, f.sum)
+	}
 	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
 func decodeMark(b []byte) (m mark) {
-	if len(b) != 36 || string(b[:8]) != markMagic || crc32.ChecksumIEEE(b[:32]) != binary.LittleEndian.Uint32(b[32:]) {
+	end := len(b) - 4
+	if end != 48 && end != 32 || string(b[:8]) != markMagic || crc32.ChecksumIEEE(b[:end]) != binary.LittleEndian.Uint32(b[end:]) {
 		return m
+	}
+	if end == 48 { // earlier versions did not note the last frames
+		m.last = lastFrame{binary.LittleEndian.Uint32(b[32:]), binary.LittleEndian.Uint32(b[36:])}
+		m.ahead = lastFrame{binary.LittleEndian.Uint32(b[40:]), binary.LittleEndian.Uint32(b[44:])}
 	}
 	m.state = binary.LittleEndian.Uint32(b[8:])
 	copy(m.salt[:], b[12:])
@@ -113,13 +125,42 @@ func (d *damage) Error() string {
 
 func (d *damage) Is(target error) bool { return target == store.ErrCorrupt }
 
-// inspectWAL reads the WAL at path and returns an error that is store.ErrCorrupt
-// when it has lost frames that were committed, judging by m and by the frames
-// themselves. It reports whether there is anything in the WAL.
-func inspectWAL(path string, m mark) (used bool, err error) {
+// moved says whether a database has the last frame that was committed to its WAL. Any program that opens the database after
+// a crash, and be it sqlite3 to look at something, moves the WAL to it and removes that. It does so in the order of the pages, so
+// the last one of the last transaction comes after nearly all others.
+func moved(path string, m mark) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 18)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return false
+	}
+	size := int64(binary.BigEndian.Uint16(head[16:]))
+	if size == 1 {
+		size = 65536
+	}
+	page := make([]byte, size)
+	has := func(fr lastFrame) bool {
+		if fr.page == 0 {
+			return false
+		}
+		_, err := f.ReadAt(page, int64(fr.page-1)*size)
+		return err == nil && crc32.ChecksumIEEE(page) == fr.sum
+	}
+	return has(m.last) || has(m.ahead)
+}
+
+// inspectWAL reads the WAL of the database at path and returns an error that is store.ErrCorrupt
+// when it has lost frames that were committed, judging by m, by the frames
+// themselves, and, when there are none, by the database. It reports whether there is anything in the WAL.
+func inspectWAL(database string, m mark) (used bool, err error) {
+	path := database + "-wal"
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		if m.state == markOpen && m.frames > 0 {
+		if m.state == markOpen && m.frames > 0 && !moved(database, m) {
 			return false, &damage{path, fmt.Sprintf("the file is missing, but held %d frames that were committed", m.frames)}
 		}
 		return false, nil
@@ -134,7 +175,7 @@ func inspectWAL(path string, m mark) (used bool, err error) {
 		return false, fmt.Errorf("reading %s: %w", path, err)
 	}
 	if head == nil { // empty, or torn when it began
-		if m.state == markOpen && m.frames > 0 {
+		if m.state == markOpen && m.frames > 0 && (w.size > 0 || !moved(database, m)) {
 			return false, &damage{path, fmt.Sprintf("its header cannot be read, but it held %d frames that were committed", m.frames)}
 		}
 		if lost, err := w.orphans(); err != nil || lost {
@@ -302,6 +343,7 @@ func (w *walReader) orphans() (bool, error) {
 // that SQLite holds on it in this process.
 type index struct {
 	shm, mark *os.File
+	noted     mark
 }
 
 // progress is how far a WAL is.
@@ -330,10 +372,18 @@ func (x *index) read() (p progress, ok bool) {
 	return p, true
 }
 
-// note writes the mark, without a sync.
+// note writes the mark, without a sync. As settle and noteAhead, it is for the goroutine that has Store.syncing, or keeps others from committing.
 func (x *index) note(m mark) error {
+	x.noted = m
 	_, err := x.mark.WriteAt(m.encode(), 0)
 	return err
+}
+
+// noteAhead adds to the mark the last frame of a transaction that is in the WAL and not synced yet.
+func (x *index) noteAhead(last lastFrame) error {
+	m := x.noted
+	m.ahead = last
+	return x.note(m)
 }
 
 // settle writes the mark and syncs it.

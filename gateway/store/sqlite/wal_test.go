@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -323,8 +324,97 @@ func TestDamagedMark(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	m := mark{state: markOpen, salt: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, frames: 77, sum: sum{1, 1 << 31}}
+	m := mark{state: markOpen, salt: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, frames: 77, sum: sum{1, 1 << 31}, last: lastFrame{9, 1 << 31}, ahead: lastFrame{1 << 31, 7}}
 	if got := decodeMark(m.encode()); got != m {
+		t.Errorf("decodeMark = %+v, want %+v", got, m)
+	}
+}
+
+// TestMovedByAnother: a program that looks at the database after a crash, as sqlite3 does, moves the WAL to it and removes that.
+// Nothing is lost then, and the store opens. It does not when the WAL went another way.
+func TestMovedByAnother(t *testing.T) {
+	const n = 6
+	look := func(t *testing.T, dir string) {
+		t.Helper()
+		c, err := dial(t.Context(), filepath.Join(dir, "store.db"), "rw")
+		if err != nil {
+			t.Fatal(err)
+		}
+		count, err := c.number("SELECT count(*) FROM requests")
+		if err := errors.Join(err, c.close()); err != nil || count != 2*n {
+			t.Fatalf("%d requests, %v", count, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "store.db-wal")); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("the WAL is still there (%v)", err)
+		}
+	}
+	wal := func(dir string) string { return filepath.Join(dir, "store.db-wal") }
+	for name, c := range map[string]struct {
+		change func(t *testing.T, dir string) error
+		opens  bool
+	}{
+		"moved":             {func(t *testing.T, dir string) error { look(t, dir); return nil }, true},
+		"moved and emptied": {func(t *testing.T, dir string) error { look(t, dir); return os.WriteFile(wal(dir), nil, 0o600) }, true},
+		"removed":           {func(t *testing.T, dir string) error { return os.Remove(wal(dir)) }, false},
+		"emptied":           {func(t *testing.T, dir string) error { return os.Truncate(wal(dir), 0) }, false},
+		"moved, and an older database put back": {func(t *testing.T, dir string) error {
+			older, err := os.ReadFile(filepath.Join(dir, "store.db"))
+			look(t, dir)
+			return errors.Join(err, os.WriteFile(filepath.Join(dir, "store.db"), older, 0o600))
+		}, false},
+		"moved, where the last frame was not noted": {func(t *testing.T, dir string) error {
+			path := filepath.Join(dir, "store.mark")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			m := decodeMark(text)
+			m.last = lastFrame{}
+			look(t, dir)
+			return os.WriteFile(path, m.encode(), 0o600)
+		}, false},
+		"moved, before the mark had followed": {func(t *testing.T, dir string) error {
+			path := filepath.Join(dir, "store.mark")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			m := decodeMark(text)
+			m.last, m.ahead = lastFrame{m.last.page, m.last.sum + 1}, m.last
+			look(t, dir)
+			return os.WriteFile(path, m.encode(), 0o600)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := killed(t, n)
+			if err := c.change(t, dir); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(dir, Options{})
+			if !c.opens {
+				if !errors.Is(err, store.ErrCorrupt) {
+					t.Errorf("Open = %v, want store.ErrCorrupt", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			for i := 1; i <= 2*n; i++ {
+				if err := whole(s, i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// TestMarkBefore: the marks of versions that did not note the last frame are read.
+func TestMarkBefore(t *testing.T) {
+	m := mark{state: markOpen, salt: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, frames: 77, sum: sum{1, 1 << 31}}
+	text := m.encode()[:32]
+	if got := decodeMark(binary.LittleEndian.AppendUint32(text, crc32.ChecksumIEEE(text))); got != m {
 		t.Errorf("decodeMark = %+v, want %+v", got, m)
 	}
 }
@@ -430,9 +520,12 @@ func FuzzInspectWAL(f *testing.F) {
 	f.Add(wal[:walHeaderSize+2*(frameHeaderSize+pageSize)], m)
 	f.Add(wal[:walHeaderSize], []byte{})
 	f.Add([]byte{}, m)
-	path := filepath.Join(f.TempDir(), "wal")
+	path := filepath.Join(f.TempDir(), "store.db")
+	if text, err := os.ReadFile(filepath.Join(dir, "store.db")); err != nil || os.WriteFile(path, text, 0o600) != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, wal, m []byte) {
-		if err := os.WriteFile(path, wal, 0o600); err != nil {
+		if err := os.WriteFile(path+"-wal", wal, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := inspectWAL(path, decodeMark(m)); err != nil && !errors.Is(err, store.ErrCorrupt) {

@@ -358,7 +358,11 @@ func (tx *tx) commitLater() (p progress, owed bool, err error) {
 	if err != nil {
 		return p, false, err
 	}
-	return tx.s.committed(), d.owed, nil
+	p = tx.s.committed()
+	if d.owed {
+		tx.s.index.noteAhead(p.last) //nolint:errcheck // as in synced
+	}
+	return p, d.owed, nil
 }
 
 // rollback ends the transaction. SQLite may have done so itself.
@@ -508,6 +512,7 @@ func (s *Store) committed() progress {
 	if !ok {
 		return progress{}
 	}
+	p.last = s.deferral.last
 	s.walFrames.Store(p.frames)
 	s.commits.Add(1)
 	if p.frames-p.backfilled >= checkpointFrames {
