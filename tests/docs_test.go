@@ -73,7 +73,7 @@ func readPage(t *testing.T, name string) string {
 // written to that file, "sh" is run, "sh background" goes on until the page ends, and a "text"
 // block behind one is what it prints, line by line, where ... stands for anything; lines that are not shown may be between.
 func TestPagesRun(t *testing.T) {
-	for _, name := range []string{"tutorial.md", "fixtures.md", "handle.md", "migration-from-membrane.md", "destinations.md"} {
+	for _, name := range []string{"tutorial.md", "fixtures.md", "handle.md", "migration-from-membrane.md", "destinations.md", "operations.md"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			runPage(t, name)

@@ -136,7 +136,7 @@ Without a command it serves, with the config.yaml of the current directory.`,
 	}
 	root.PersistentFlags().StringVarP(&p.configPath, "config", "c", configPath, "the configuration file")
 	root.PersistentFlags().StringArrayVar(&p.set, "set", nil, "override a setting of the configuration, such as server.listen=127.0.0.1:9090 (repeatable)")
-	root.AddCommand(serve, p.checkCommand(), p.testCommand(), p.newCommand(), p.typesCommand(), p.recordCommand(), p.sendCommand(), p.urlsCommand(), p.inspectCommand(), p.explainCommand(), p.tailCommand(), p.statusCommand(), p.replayCommand(), p.pairCommand(), p.versionCommand())
+	root.AddCommand(serve, p.checkCommand(), p.testCommand(), p.newCommand(), p.typesCommand(), p.recordCommand(), p.sendCommand(), p.urlsCommand(), p.inspectCommand(), p.explainCommand(), p.tailCommand(), p.statusCommand(), p.replayCommand(), p.pairCommand(), p.backupCommand(), p.versionCommand())
 	root.SetHelpCommand(helpCommand(root))
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
