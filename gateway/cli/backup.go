@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,14 +28,11 @@ The configuration and the connectors are not in it; they are files of your own.`
 				return err
 			}
 			began := time.Now()
-			if err := app.Backup(c.Context(), cfg, args[0]); err != nil {
-				return err
-			}
-			info, err := os.Stat(filepath.Join(args[0], "store.db"))
+			size, err := app.Backup(c.Context(), cfg, args[0])
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(p.streams.Out, "backed up %s to %s: %.1f MiB in %v\n", cfg.Data, args[0], float64(info.Size())/(1<<20), time.Since(began).Round(time.Millisecond))
+			fmt.Fprintf(p.streams.Out, "backed up %s to %s: %.1f MiB in %v\n", cfg.Data, args[0], float64(size)/(1<<20), time.Since(began).Round(time.Millisecond))
 			return nil
 		},
 	}

@@ -24,13 +24,16 @@ type URLKey []byte
 func (URLKey) String() string   { return "[secret]" }
 func (URLKey) GoString() string { return "[secret]" }
 
+// urlKeyFile has the key, in the data directory.
+const urlKeyFile = "url.key"
+
 // LoadURLKey reads the key kept in the data directory, and makes one (and the
 // directory) when there is none yet. Two processes that start at once agree on one key.
 func LoadURLKey(dataDir string) (URLKey, error) {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the data directory: %w", err)
 	}
-	path := filepath.Join(dataDir, "url.key")
+	path := filepath.Join(dataDir, urlKeyFile)
 	for range 2 {
 		text, err := os.ReadFile(path)
 		if err == nil {
@@ -48,6 +51,25 @@ func LoadURLKey(dataDir string) (URLKey, error) {
 		}
 	}
 	return nil, fmt.Errorf("reading the URL key: %s disappears", path)
+}
+
+// CopyURLKey copies the key in a data directory, if there is one, to another that has none and that nobody uses yet.
+func CopyURLKey(from, to string) error {
+	text, err := os.ReadFile(filepath.Join(from, urlKeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil { // without a link, which not every file system for backups has
+		var f *os.File
+		if f, err = os.OpenFile(filepath.Join(to, urlKeyFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			_, err = f.Write(text)
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("copying the URL key: %w", err)
+	}
+	return nil
 }
 
 // createURLKey writes a new key so that readers find it whole or not at all.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -39,17 +40,17 @@ func TestBackup(t *testing.T) {
 	})
 	<-began
 	file := filepath.Join(to, "store.db")
-	err := Backup(t.Context(), dir, file)
+	size, err := Backup(t.Context(), dir, to)
 	stop()
 	adding.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Backup(t.Context(), dir, file); !errors.Is(err, fs.ErrExist) {
+	if _, err := Backup(t.Context(), dir, to); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Backup to a file that is there = %v, want fs.ErrExist", err)
 	}
-	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the backup is %v, %v, want a file for its owner alone", info, err)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || info.Size() != size {
+		t.Errorf("the backup is %v, %v, want a file of %d bytes for its owner alone", info, err, size)
 	}
 	after := mustOpen(t, to)
 	defer after.Close()
@@ -83,7 +84,7 @@ func TestBackupOfKilled(t *testing.T) {
 	const n = 6
 	dir := killed(t, n)
 	to := t.TempDir()
-	if err := Backup(t.Context(), dir, filepath.Join(to, "store.db")); err != nil {
+	if _, err := Backup(t.Context(), dir, to); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range []string{to, dir} {
@@ -108,6 +109,11 @@ func TestBackupOfKilled(t *testing.T) {
 	if err := os.WriteFile(wal, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// Damage in the database itself has SQLite end the copy.
+	unreadable := killed(t, n)
+	if err := os.WriteFile(filepath.Join(unreadable, "store.db"), bytes.Repeat([]byte("not a database. "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, c := range map[string]struct {
@@ -115,15 +121,16 @@ func TestBackupOfKilled(t *testing.T) {
 		dir  string
 		want error
 	}{
-		"damaged":  {t.Context(), damaged, store.ErrCorrupt},
-		"no store": {t.Context(), t.TempDir(), fs.ErrNotExist},
-		"ended":    {ended, dir, context.Canceled},
+		"damaged":    {t.Context(), damaged, store.ErrCorrupt},
+		"unreadable": {t.Context(), unreadable, store.ErrCorrupt},
+		"no store":   {t.Context(), t.TempDir(), fs.ErrNotExist},
+		"ended":      {ended, dir, context.Canceled},
 	} {
-		file := filepath.Join(t.TempDir(), "store.db")
-		if err := Backup(c.ctx, c.dir, file); !errors.Is(err, c.want) {
+		folder := t.TempDir()
+		if _, err := Backup(c.ctx, c.dir, folder); !errors.Is(err, c.want) {
 			t.Errorf("%s: Backup = %v, want %v", name, err, c.want)
 		}
-		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(folder, "store.db")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: a file was left (%v)", name, err)
 		}
 	}

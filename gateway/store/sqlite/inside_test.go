@@ -56,6 +56,19 @@ func TestForeignDatabase(t *testing.T) {
 	}
 }
 
+// earlier makes the database of an earlier schema, and leaves it open.
+func earlier(t *testing.T, dir string, version int) (*conn, error) {
+	t.Helper()
+	c, err := dial(t.Context(), filepath.Join(dir, "store.db"), "rwc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := migrations
+	defer func() { migrations = all }()
+	migrations = all[:version]
+	return c, errors.Join(c.pragma(fmt.Sprintf("page_size = %d", pageSize)), c.pragma("journal_mode = WAL"), migrate(t.Context(), c))
+}
+
 // TestMigration: every statement of the migrations runs once, in order, and an
 // interrupted one leaves the version as it was.
 func TestMigration(t *testing.T) {

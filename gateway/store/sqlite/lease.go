@@ -331,29 +331,23 @@ func (l *leases) countUnlisted(sub int64) int {
 	return 0
 }
 
-// found is an unlisted delivery.
-type found struct {
-	sub int64
-	spot
-}
-
 // find returns the unlisted deliveries that are not leased, and of those that are the ones up to an id, in order.
-func (l *leases) find(upTo int64) (all []found) {
+func (l *leases) find(upTo int64) (all []queuedAt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if upTo > l.listed {
 		for id, e := range l.held {
 			if e.unlisted && id <= upTo {
-				all = append(all, found{e.sub, spot{e.due, id}})
+				all = append(all, queuedAt{e.sub, id, e.due})
 			}
 		}
 	}
 	for q := range l.loose {
 		for _, at := range q.unlisted {
-			all = append(all, found{q.sub, at})
+			all = append(all, queuedAt{q.sub, at.id, at.due})
 		}
 	}
-	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(all, func(a, b queuedAt) int { return cmp.Compare(a.id, b.id) })
 	return all
 }
 
@@ -412,9 +406,9 @@ func (s *Store) tidyLeases(ctx context.Context, long bool) error {
 }
 
 // list puts unlisted deliveries into the index.
-func (s *Store) list(ctx context.Context, all []found) error {
+func (s *Store) list(ctx context.Context, all []queuedAt) error {
 	for step := range slices.Chunk(all, listStep) {
-		var listed []found
+		var listed []queuedAt
 		if err := s.write(ctx, int64(len(step))*128, func(tx *tx) error {
 			listed = listed[:0]
 			for _, d := range step {

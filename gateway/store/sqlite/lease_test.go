@@ -2,9 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -15,16 +15,22 @@ import (
 // List is for the tests of the package from outside.
 func (s *Store) List(ctx context.Context) error { return s.tidyLeases(ctx, true) }
 
-// inState counts the deliveries that are stored in a state.
-func inState(t *testing.T, s *Store, state int64) (n int64) {
+// number is what a query finds.
+func number(t *testing.T, s *Store, query string, args ...driver.Value) (n int64) {
 	t.Helper()
 	if err := s.read(t.Context(), func(c *conn) (err error) {
-		n, err = c.number("SELECT count(*) FROM deliveries WHERE state = ?", state)
+		n, err = c.number(query, args...)
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// inState counts the deliveries that are stored in a state.
+func inState(t *testing.T, s *Store, state int64) int64 {
+	t.Helper()
+	return number(t, s, "SELECT count(*) FROM deliveries WHERE state = ?", state)
 }
 
 func mustAppend(t *testing.T, s *Store, n int) string {
@@ -159,15 +165,9 @@ func TestUnlistedAfterKill(t *testing.T) {
 }
 
 // stillUnlisted counts the deliveries that a run after this one would find unlisted.
-func stillUnlisted(t *testing.T, s *Store) (n int64) {
+func stillUnlisted(t *testing.T, s *Store) int64 {
 	t.Helper()
-	if err := s.read(t.Context(), func(c *conn) (err error) {
-		n, err = c.number("SELECT count(*) FROM deliveries WHERE state = 4 AND id > (SELECT value FROM meta WHERE key = 'listed')")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return number(t, s, "SELECT count(*) FROM deliveries WHERE state = 4 AND id > (SELECT value FROM meta WHERE key = 'listed')")
 }
 
 func mustTidy(t *testing.T, s *Store, long bool) {
@@ -182,17 +182,11 @@ func TestListedBound(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	defer s.Close()
-	bound := func() (n int64) {
+	bound := func() int64 {
 		t.Helper()
-		if err := s.read(t.Context(), func(c *conn) (err error) {
-			n, err = c.number("SELECT value FROM meta WHERE key = 'listed'")
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return n
+		return number(t, s, "SELECT value FROM meta WHERE key = 'listed'")
 	}
-	number := func(id string) int64 {
+	idOf := func(id string) int64 {
 		t.Helper()
 		n, err := deliveryNumber(id)
 		if err != nil {
@@ -209,18 +203,18 @@ func TestListedBound(t *testing.T) {
 	first, second, third := mustAppend(t, s, 1), mustAppend(t, s, 2), mustAppend(t, s, 3)
 	settle(second)
 	mustTidy(t, s, false)
-	if got, want := bound(), number(first)-1; got != want {
+	if got, want := bound(), idOf(first)-1; got != want {
 		t.Errorf("while the first is leased the bound is %d, want %d", got, want)
 	}
 	settle(first)
 	mustTidy(t, s, false)
-	if got, want := bound(), number(third)-1; got != want {
+	if got, want := bound(), idOf(third)-1; got != want {
 		t.Errorf("while the third is leased the bound is %d, want %d", got, want)
 	}
 	// What is released, and claimed again from memory, is as unlisted as before.
 	s.Release(third)
-	if got, _ := s.leases.bound(); got != number(third)-1 {
-		t.Errorf("with the third released the bound is %d, want %d", got, number(third)-1)
+	if got, _ := s.leases.bound(); got != idOf(third)-1 {
+		t.Errorf("with the third released the bound is %d, want %d", got, idOf(third)-1)
 	}
 	mustClaim(t, s, third)
 	mustTidy(t, s, false)
@@ -229,8 +223,8 @@ func TestListedBound(t *testing.T) {
 	}
 	settle(third)
 	mustTidy(t, s, false)
-	if got := bound(); got != number(third) {
-		t.Errorf("with all settled the bound is %d, want %d", got, number(third))
+	if got := bound(); got != idOf(third) {
+		t.Errorf("with all settled the bound is %d, want %d", got, idOf(third))
 	}
 
 	// A request that is replayed has deliveries below the bound, which are listed for that reason; in the next run too.
@@ -318,8 +312,6 @@ func TestDeleteWithUnlisted(t *testing.T) {
 
 // TestIndexOfUnlistedBefore: what a version left unlisted that had an index of them is found.
 func TestIndexOfUnlistedBefore(t *testing.T) {
-	all := migrations
-	defer func() { migrations = all }()
 	for name, rows := range map[string][]string{
 		"unlisted among settled": {"(1, 2)", "(2, 4)", "(3, 2)", "(4, 4)"},
 		"all settled":            {"(1, 2)", "(2, 2)"},
@@ -327,13 +319,7 @@ func TestIndexOfUnlistedBefore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			c, err := dial(t.Context(), filepath.Join(dir, "store.db"), "rwc")
-			if err != nil {
-				t.Fatal(err)
-			}
-			migrations = all[:4]
-			err = errors.Join(c.pragma(fmt.Sprintf("page_size = %d", pageSize)), c.pragma("journal_mode = WAL"), migrate(t.Context(), c))
-			migrations = all
+			c, err := earlier(t, dir, 4)
 			if err == nil {
 				err = c.script("INSERT INTO sources VALUES(1, 'demo', 'i', 'w', 'c'); INSERT INTO subscriptions(id, name) VALUES(1, 'demo/s')")
 			}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -170,19 +169,11 @@ func TestPackedPayloads(t *testing.T) {
 
 // TestUnpackedBefore: what a version wrote that did not pack is read as it is.
 func TestUnpackedBefore(t *testing.T) {
-	all := migrations
-	defer func() { migrations = all }()
 	dir := t.TempDir()
 	body := realPush()
 	err := func() error {
-		c, err := dial(t.Context(), filepath.Join(dir, "store.db"), "rwc")
-		if err != nil {
-			return err
-		}
+		c, err := earlier(t, dir, 2)
 		defer c.close()
-		migrations = all[:2]
-		err = errors.Join(c.pragma(fmt.Sprintf("page_size = %d", pageSize)), c.pragma("journal_mode = WAL"), migrate(t.Context(), c))
-		migrations = all
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func (s *Store) Settle(ctx context.Context, settlements ...hook.Settlement) erro
 	})
 }
 
-// queuedAt is a delivery that became pending at a place where it was not before.
+// queuedAt is a delivery and its place in the queue of its subscription.
 type queuedAt struct{ sub, id, due int64 }
 
 func (s *Store) settle(ctx context.Context, settlements []hook.Settlement) error {
@@ -272,7 +272,7 @@ func (s *Store) DeleteSubscription(ctx context.Context, id string) error {
 // up to a number, in steps that others can come between.
 func (s *Store) kill(ctx context.Context, sub, upTo int64) error {
 	_, last := span(upTo)
-	unlisted := slices.DeleteFunc(s.leases.find(last), func(d found) bool { return d.sub != sub || d.id > last })
+	unlisted := slices.DeleteFunc(s.leases.find(last), func(d queuedAt) bool { return d.sub != sub || d.id > last })
 	if err := s.list(ctx, unlisted); err != nil {
 		return err
 	}

@@ -195,7 +195,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if !used && m.state == markOpen && m.frames > 0 {
+	if !used && m.committed() {
 		s.log.Info("another program, such as sqlite3, has moved the WAL into the database; all that was committed is there", "database", s.path)
 	}
 	if fresh && used {
@@ -227,10 +227,23 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// examine looks at an existing database through a connection that cannot
-// change it, so that one that is refused stays as it is.
+// examine looks at an existing database, and leaves one that is refused as it is.
 func (s *Store) examine(clean bool) error {
-	c, err := dial(context.Background(), s.path, "ro")
+	return readOnly(context.Background(), s.path, func(c *conn) error {
+		if clean {
+			return nil
+		}
+		if info, err := os.Stat(s.path); err != nil || info.Size() > checkLimit {
+			return nil //nolint:nilerr // it is looked at meanwhile, or whatever opens it says why not
+		}
+		return quickCheck(context.Background(), c, s.path)
+	})
+}
+
+// readOnly runs f with a connection that cannot change the database, which has a schema that we know. What SQLite
+// finds damaged is a *damage.
+func readOnly(ctx context.Context, path string, f func(*conn) error) error {
+	c, err := dial(ctx, path, "ro")
 	if err != nil {
 		return err
 	}
@@ -238,14 +251,11 @@ func (s *Store) examine(clean bool) error {
 	if err := c.pragma("busy_timeout = 5000"); err != nil {
 		return err
 	}
-	err = checkSchema(c, s.path)
-	if err == nil && !clean {
-		if info, serr := os.Stat(s.path); serr == nil && info.Size() <= checkLimit {
-			err = quickCheck(context.Background(), c, s.path)
-		}
+	if err = checkSchema(c, path); err == nil {
+		err = f(c)
 	}
 	if isDamage(err) {
-		return &damage{s.path, fmt.Sprintf("SQLite finds it damaged (%v)", err)}
+		return &damage{path, fmt.Sprintf("SQLite finds it damaged (%v)", err)}
 	}
 	return err
 }

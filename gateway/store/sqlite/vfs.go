@@ -59,7 +59,7 @@ type deferral struct {
 	on bool
 	// owed: something was put off.
 	owed bool
-	// last is the last frame of what was committed last.
+	// last is the last frame that was written; after a COMMIT, that of what was committed.
 	last lastFrame
 }
 
@@ -194,6 +194,12 @@ func (g *gatheredFile) flush(tls *libc.TLS, file uintptr) int32 {
 		return sqlite3.SQLITE_OK
 	}
 	walFlushes.Add(1)
+	if g.deferral != nil {
+		g.deferral.last = lastFrame{}
+		if g.size > 0 {
+			g.deferral.last = lastFrame{g.nextPage, crc32.ChecksumIEEE(g.buf[len(g.buf)-g.size:])}
+		}
+	}
 	write := callable[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](methods(g.system).FxWrite)
 	rc := int32(sqlite3.SQLITE_OK)
 	for from := 0; from < len(g.buf) && rc == sqlite3.SQLITE_OK; from += pieceBytes {
@@ -247,12 +253,6 @@ func gatherTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
 
 func gatherSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	g := gatheredOf(file)
-	if g.deferral != nil && len(g.buf) > 0 {
-		g.deferral.last = lastFrame{}
-		if g.size > 0 && g.size <= len(g.buf) {
-			g.deferral.last = lastFrame{g.nextPage, crc32.ChecksumIEEE(g.buf[len(g.buf)-g.size:])}
-		}
-	}
 	if rc := g.flush(tls, file); rc != sqlite3.SQLITE_OK {
 		return rc
 	}

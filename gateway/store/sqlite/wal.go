@@ -67,6 +67,9 @@ type mark struct {
 	ahead lastFrame
 }
 
+// committed says whether the WAL had frames that were committed.
+func (m mark) committed() bool { return m.state == markOpen && m.frames > 0 }
+
 // States of a mark. The zero value is a mark that is missing or unreadable.
 const (
 	_ = iota
@@ -160,7 +163,7 @@ func inspectWAL(database string, m mark) (used bool, err error) {
 	path := database + "-wal"
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		if m.state == markOpen && m.frames > 0 && !moved(database, m) {
+		if m.committed() && !moved(database, m) {
 			return false, &damage{path, fmt.Sprintf("the file is missing, but held %d frames that were committed", m.frames)}
 		}
 		return false, nil
@@ -175,7 +178,7 @@ func inspectWAL(database string, m mark) (used bool, err error) {
 		return false, fmt.Errorf("reading %s: %w", path, err)
 	}
 	if head == nil { // empty, or torn when it began
-		if m.state == markOpen && m.frames > 0 && (w.size > 0 || !moved(database, m)) {
+		if m.committed() && (w.size > 0 || !moved(database, m)) {
 			return false, &damage{path, fmt.Sprintf("its header cannot be read, but it held %d frames that were committed", m.frames)}
 		}
 		if lost, err := w.orphans(); err != nil || lost {

@@ -348,6 +348,13 @@ func TestMovedByAnother(t *testing.T) {
 			t.Fatalf("the WAL is still there (%v)", err)
 		}
 	}
+	remark := func(dir string, change func(*mark)) error {
+		path := filepath.Join(dir, "store.mark")
+		text, err := os.ReadFile(path)
+		m := decodeMark(text)
+		change(&m)
+		return errors.Join(err, os.WriteFile(path, m.encode(), 0o600))
+	}
 	wal := func(dir string) string { return filepath.Join(dir, "store.db-wal") }
 	for name, c := range map[string]struct {
 		change func(t *testing.T, dir string) error
@@ -363,26 +370,12 @@ func TestMovedByAnother(t *testing.T) {
 			return errors.Join(err, os.WriteFile(filepath.Join(dir, "store.db"), older, 0o600))
 		}, false},
 		"moved, where the last frame was not noted": {func(t *testing.T, dir string) error {
-			path := filepath.Join(dir, "store.mark")
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			m := decodeMark(text)
-			m.last = lastFrame{}
 			look(t, dir)
-			return os.WriteFile(path, m.encode(), 0o600)
+			return remark(dir, func(m *mark) { m.last = lastFrame{} })
 		}, false},
 		"moved, before the mark had followed": {func(t *testing.T, dir string) error {
-			path := filepath.Join(dir, "store.mark")
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			m := decodeMark(text)
-			m.last, m.ahead = lastFrame{m.last.page, m.last.sum + 1}, m.last
 			look(t, dir)
-			return os.WriteFile(path, m.encode(), 0o600)
+			return remark(dir, func(m *mark) { m.last, m.ahead = lastFrame{m.last.page, m.last.sum + 1}, m.last })
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
